@@ -1,0 +1,136 @@
+"""What all commands share: exit status, errors in one line, progress."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from aeroact.errors import AeroactError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_debug = False
+
+
+def _set_debug(value: bool) -> None:
+    global _debug
+    _debug = _debug or value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show a traceback with an error.", callback=_set_debug),
+]
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command and exit as every command of aeroact does.
+
+    Exit status 0 is success, 2 wrong use, 1 a failure with one line on standard
+    error (and a traceback with ``--debug``), 130 an interruption by Ctrl-C.
+    """
+    try:
+        app()
+    except AeroactError as error:
+        _fail(str(error), error)
+    except OSError as error:
+        _fail(_describe(error), error)
+    except KeyboardInterrupt as error:
+        _fail("interrupted; the same command goes on from here", error, status=130)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a line, not a page
+        _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", error)
+
+
+def _describe(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full; make room and run the same command again"
+    return f"{where}{error.strerror or error}"
+
+
+def _fail(message: str, error: BaseException, status: int = 1) -> None:
+    if _debug:
+        raise error
+    sys.stdout.flush()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def console() -> "Console":
+    """Return the terminal, or plain text of a width that holds our tables when piped."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console()
+    return Console(width=int(os.environ.get("COLUMNS", "120")), highlight=False)
+
+
+class Progress(Protocol):
+    """Something that can be told how far the work has come."""
+
+    def __call__(self, done: int, note: str = "") -> None:
+        """Say that `done` units of the work are finished, with a short remark."""
+
+
+@contextmanager
+def progress(title: str, total: int, done: int = 0) -> Iterator[Progress]:
+    """Show how far long work has come, with the time that is left.
+
+    On a terminal this is a bar; piped, it is a plain line at each tenth of the work.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : int
+        Units of work in all.
+    done : int
+        Units that an earlier, interrupted run finished.
+    """
+    if not sys.stdout.isatty():
+        yield _plain_progress(title, total, done)
+        return
+
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ]
+    with Bar(*columns) as bar:
+        task = bar.add_task(title, total=total, completed=done, note="")
+
+        def show(done: int, note: str = "") -> None:
+            bar.update(task, completed=done, note=note)
+
+        yield show
+
+
+def _plain_progress(title: str, total: int, done: int) -> Progress:
+    shown = 10 * done // max(total, 1)
+
+    def show(done: int, note: str = "") -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            print(f"{title}: {done:,} of {total:,}{'  ' + note if note else ''}", flush=True)
+
+    return show

@@ -1,0 +1,412 @@
+"""NetCDF datasets of states and activated fractions: open, check, read, write, split.
+
+A dataset is an `xarray.Dataset` with the names of `aeroact.schema`. It is read in
+blocks of rows, so that a file may be larger than memory.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import aeroact
+from aeroact import schema
+from aeroact.errors import AeroactError
+from aeroact.files import replacing
+from aeroact.schema import MODE_DIM, SAMPLE_DIM, Variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BLOCK = 1 << 18
+"""Rows read at a time."""
+
+
+def open_dataset(path: Path) -> "xr.Dataset":
+    """Open a dataset without reading its rows.
+
+    Parameters
+    ----------
+    path : Path
+        A NetCDF file.
+
+    Returns
+    -------
+    xarray.Dataset
+        Lazily loaded, with schema names; values keep the file's units until they are read.
+
+    Raises
+    ------
+    AeroactError
+        If the file is missing or not NetCDF, or an input variable is missing, has an
+        unknown unit, or the wrong dimensions.
+    """
+    import xarray as xr
+
+    if not path.is_file():
+        raise AeroactError(f"{path}: no such file")
+    try:
+        ds = xr.open_dataset(path, engine="netcdf4", decode_times=False)
+    except (OSError, ValueError) as error:
+        raise AeroactError(f"{path}: not a NetCDF file that can be read ({error})") from error
+    try:
+        return in_schema(ds)
+    except AeroactError as error:
+        ds.close()
+        raise AeroactError(f"{path}: {error}") from error
+
+
+def in_schema(ds: "xr.Dataset") -> "xr.Dataset":
+    """Give a dataset the schema's names, and see that it can be read as one.
+
+    Raises
+    ------
+    AeroactError
+        If a variable is missing, has an unknown unit or the wrong dimensions.
+    """
+    known = [*schema.INPUTS, schema.FN]
+    by_lower = {str(name).lower(): name for name in ds.variables}
+    wanted = {v.name: by_lower.get(v.name) for v in known}
+    renames = {old: new for new, old in wanted.items() if old is not None and old != new}
+    ds = ds.rename(renames)
+    missing = [v.name for v in schema.INPUTS if v.name not in ds]
+    if missing:
+        raise AeroactError(
+            f"variable {', '.join(missing)} is missing; a dataset needs "
+            + ", ".join(v.name for v in schema.INPUTS)
+        )
+    for variable in known:
+        if variable.name in ds:
+            _factor(ds, variable)
+            _check_dims(ds, variable)
+    return ds
+
+
+def _check_dims(ds: "xr.Dataset", variable: Variable) -> None:
+    dims = {SAMPLE_DIM, MODE_DIM} if variable.per_mode else {SAMPLE_DIM}
+    found = ds[variable.name].dims
+    if set(found) != dims:
+        raise AeroactError(f"{variable.name}: has dimensions {found}, needs {tuple(sorted(dims))}")
+    if variable.per_mode and ds.sizes[MODE_DIM] != len(schema.MODES):
+        raise AeroactError(
+            f"{variable.name}: has {ds.sizes[MODE_DIM]} modes, needs {len(schema.MODES)} "
+            f"({', '.join(schema.MODES)})"
+        )
+
+
+def _factor(ds: "xr.Dataset", variable: Variable) -> float:
+    """Return what turns a variable's values into schema units; no attribute means those."""
+    units = str(ds[variable.name].attrs.get("units", variable.units)).strip()
+    if units not in variable.conversions:
+        raise AeroactError(
+            f"{variable.name}: unknown unit {units!r}; known are "
+            + ", ".join(repr(u) for u in variable.conversions if u)
+        )
+    return variable.conversions[units]
+
+
+def _columns(ds: "xr.Dataset", variable: Variable) -> NDArray[np.float64]:
+    array = ds[variable.name]
+    if variable.per_mode:
+        array = array.transpose(SAMPLE_DIM, MODE_DIM)
+    values = np.asarray(array.values, np.float64).reshape(ds.sizes[SAMPLE_DIM], -1)
+    factor = _factor(ds, variable)
+    return values if factor == 1.0 else values * factor
+
+
+def states(ds: "xr.Dataset") -> NDArray[np.float64]:
+    """Return the state vectors of a dataset, shape (n, 16), in schema units and order."""
+    return np.concatenate([_columns(ds, variable) for variable in schema.INPUTS], axis=1)
+
+
+def fractions(ds: "xr.Dataset") -> NDArray[np.float64]:
+    """Return the activated fractions of a dataset, shape (n, 4).
+
+    Raises
+    ------
+    AeroactError
+        If it has none.
+    """
+    if schema.FN.name not in ds:
+        raise AeroactError("variable fn is missing; `aeroact-data generate --states` computes it")
+    return _columns(ds, schema.FN)
+
+
+def flagged(ds: "xr.Dataset") -> NDArray[np.bool_]:
+    """Return which rows the parcel model marked as having no label, shape (n,)."""
+    if "status" in ds:
+        return np.asarray(ds["status"].values != 0)
+    return np.zeros(ds.sizes[SAMPLE_DIM], bool)
+
+
+def blocks(ds: "xr.Dataset", size: int = BLOCK) -> Iterator[tuple[int, "xr.Dataset"]]:
+    """Cut a dataset into blocks of rows; yields the first row's index and the block."""
+    for start in range(0, ds.sizes[SAMPLE_DIM], size):
+        yield start, ds.isel({SAMPLE_DIM: slice(start, start + size)})
+
+
+def problems(
+    x: NDArray[np.float64], fn: NDArray[np.float64] | None = None
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Find rows that cannot be right.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, 16)
+        States in schema units.
+    fn : ndarray, shape (n, 4), optional
+        Activated fractions.
+
+    Yields
+    ------
+    str
+        What is wrong, with the variable's name.
+    ndarray of bool, shape (n,)
+        The rows where it is; only where there are any.
+    """
+    values = [(v, x[:, schema.column_slice(v)]) for v in schema.INPUTS]
+    if fn is not None:
+        values.append((schema.FN, fn))
+    for variable, columns in values:
+        low, high, low_inclusive = variable.bounds
+        bad = ~np.isfinite(columns)
+        # A NaN compares false with everything, so it is counted once, as not finite.
+        outside = (columns < low) | (columns > high)
+        if not low_inclusive:
+            outside |= columns == low
+        opening = "[" if low_inclusive else "("
+        interval = f"{opening}{low:g}, {high:g}] {variable.units}"
+        for reason, mask in (
+            (f"{variable.name} is not finite", bad),
+            (f"{variable.name} is outside {interval}", outside & ~bad),
+        ):
+            rows: NDArray[np.bool_] = np.any(mask, axis=1)
+            if rows.any():
+                yield reason, rows
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check of a dataset found.
+
+    Attributes
+    ----------
+    rows : int
+        Rows in all.
+    usable : ndarray of bool, shape (rows,)
+        Rows with nothing wrong and, where the dataset has labels, with one.
+    flagged : int
+        Rows that the parcel model itself marked as having no label.
+    reasons : Counter of str
+        Rows by what is wrong with them; a row can have several reasons.
+    """
+
+    rows: int
+    usable: NDArray[np.bool_]
+    flagged: int
+    reasons: Counter[str]
+
+
+def check(ds: "xr.Dataset") -> Report:
+    """Look at every row of a dataset, block by block."""
+    usable = np.ones(ds.sizes[SAMPLE_DIM], bool)
+    reasons: Counter[str] = Counter()
+    n_flagged = 0
+    for start, block in blocks(ds):
+        marked = flagged(block)
+        n_flagged += int(marked.sum())
+        x = states(block)
+        good = ~marked
+        # A flagged row may hold anything: its state is why it is flagged.
+        fn = fractions(block)[good] if schema.FN.name in ds else None
+        bad = np.zeros(int(good.sum()), bool)
+        for reason, rows in problems(x[good], fn):
+            reasons[reason] += int(rows.sum())
+            bad |= rows
+        usable[start : start + len(x)] = good
+        usable[start + np.flatnonzero(good)[bad]] = False
+    return Report(len(usable), usable, n_flagged, reasons)
+
+
+def require_sound(path: Path, report: Report) -> None:
+    """Refuse a dataset with rows that cannot be right.
+
+    Raises
+    ------
+    AeroactError
+        Naming the file, every reason and its number of rows.
+    """
+    if report.reasons:
+        found = "; ".join(f"{reason} in {n:,} rows" for reason, n in report.reasons.items())
+        raise AeroactError(f"{path}: {found}; mend or drop these rows (aeroact-data check {path})")
+    if not report.usable.any():
+        raise AeroactError(f"{path}: no usable row among {report.rows:,}")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows of a dataset serve for what.
+
+    Attributes
+    ----------
+    training, validation : ndarray of int
+        Rows of the search part in a random order: the first `p` of them are the
+        subset of that size, so that subsets are nested.
+    holdout : ndarray of bool, shape (rows,)
+        Rows that neither step of the search ever sees.
+    """
+
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    holdout: NDArray[np.bool_]
+
+
+def split(
+    usable: NDArray[np.bool_], *, holdout: float = 0.8, validation: float = 0.2, seed: int
+) -> Split:
+    """Share out the usable rows of a dataset at random, as Yu et al. (2024) do.
+
+    Parameters
+    ----------
+    usable : ndarray of bool, shape (rows,)
+        Rows to share out.
+    holdout : float
+        Fraction kept for the final test.
+    validation : float
+        Fraction of the rest that measures a network while it is searched.
+    seed : int
+        Same seed, same split.
+    """
+    order = np.random.default_rng([seed, 0x5B117]).permutation(np.flatnonzero(usable))
+    n_search = round((1 - holdout) * len(order))
+    n_validation = round(validation * n_search)
+    held = np.zeros(len(usable), bool)
+    held[order[n_search:]] = True
+    return Split(order[n_validation:n_search], order[:n_validation], held)
+
+
+def take(
+    ds: "xr.Dataset", rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read chosen rows, in the order given, in one pass over the file.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        An opened dataset with labels.
+    rows : ndarray of int, shape (n,)
+        Row numbers, each at most once.
+
+    Returns
+    -------
+    x, fn : ndarray of float32, shapes (n, 16) and (n, 4)
+        States in schema units and activated fractions.
+    """
+    place = np.full(ds.sizes[SAMPLE_DIM], -1)
+    place[rows] = np.arange(len(rows))
+    x = np.empty((len(rows), schema.N_INPUTS), np.float32)
+    fn = np.empty((len(rows), schema.N_OUTPUTS), np.float32)
+    for start, block in blocks(ds):
+        target = place[start : start + block.sizes[SAMPLE_DIM]]
+        chosen = target >= 0
+        x[target[chosen]] = states(block)[chosen]
+        fn[target[chosen]] = fractions(block)[chosen]
+    return x, fn
+
+
+def stream(
+    ds: "xr.Dataset", chosen: NDArray[np.bool_], size: int = BLOCK
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Read chosen rows in the file's order, block by block.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        An opened dataset with labels.
+    chosen : ndarray of bool, shape (rows,)
+        The rows to read.
+    size : int
+        Rows of the file looked at at a time.
+
+    Yields
+    ------
+    x, fn : ndarray of float32, shapes (m, 16) and (m, 4)
+        States in schema units and activated fractions.
+    """
+    for start, block in blocks(ds, size):
+        rows = chosen[start : start + block.sizes[SAMPLE_DIM]]
+        if rows.any():
+            x, fn = states(block)[rows], fractions(block)[rows]
+            yield x.astype(np.float32), fn.astype(np.float32)
+
+
+def from_arrays(
+    x: NDArray[np.floating], fn: NDArray[np.floating] | None = None, **extra: NDArray
+) -> "xr.Dataset":
+    """Make a dataset in the schema, with CF attributes.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, 16)
+        States in schema units.
+    fn : ndarray, shape (n, 4), optional
+        Activated fractions.
+    **extra : ndarray, shape (n,)
+        More variables by name, such as ``smax``.
+    """
+    import xarray as xr
+
+    ds = xr.Dataset(coords={MODE_DIM: (MODE_DIM, list(schema.MODES), {"long_name": "MAM4 mode"})})
+    values = [(v, x[:, schema.column_slice(v)]) for v in schema.INPUTS]
+    if fn is not None:
+        values.append((schema.FN, fn))
+    for variable, columns in values:
+        attrs = {"units": variable.units, "long_name": variable.long_name}
+        if variable.per_mode:
+            ds[variable.name] = ((SAMPLE_DIM, MODE_DIM), columns, attrs)
+        else:
+            ds[variable.name] = (SAMPLE_DIM, columns[:, 0], attrs)
+    for name, value in extra.items():
+        ds[name] = (SAMPLE_DIM, value)
+    return ds
+
+
+def write(ds: "xr.Dataset", path: Path, *, title: str, command: str) -> None:
+    """Write a dataset as compressed NetCDF-4, whole or not at all.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With the schema's names; its global attributes are kept.
+    path : Path
+        The file to make or replace.
+    title : str
+        Global attribute ``title``.
+    command : str
+        What made it, for ``history``.
+    """
+    ds = ds.assign_attrs(
+        Conventions="CF-1.10",
+        title=title,
+        # Without a date: the same command gives the same file, byte for byte.
+        history=command,
+        source=f"aeroact {aeroact.__version__}",
+        aeroact_schema_version=schema.SCHEMA_VERSION,
+    )
+    rows = max(1, min(ds.sizes[SAMPLE_DIM], BLOCK))
+    encoding = {
+        str(name): {
+            "zlib": True,
+            "complevel": 1,
+            "shuffle": True,
+            "chunksizes": (rows, *array.shape[1:]),
+            "_FillValue": None,
+        }
+        for name, array in ds.data_vars.items()
+    }
+    with replacing(path) as part:
+        ds.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)

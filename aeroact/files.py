@@ -1,0 +1,125 @@
+"""Files and folders that are never left half-written: write beside, then rename."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aeroact.errors import AeroactError
+
+
+def _beside(path: Path) -> Path:
+    """Return a name in the same folder, so that a rename stays on one file system."""
+    # With the suffix of `path`, by which some writers go.
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write a file to, which takes the place of `path` at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or to replace; its folder is made where it is missing.
+
+    Yields
+    ------
+    Path
+        Where to write. After an error it is removed and `path` is as it was.
+
+    Raises
+    ------
+    AeroactError
+        If the folder cannot be made or written to.
+    """
+    part = _beside(path)
+    make_folder(path.parent)
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of `path` at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to make or to replace.
+
+    Yields
+    ------
+    Path
+        The folder to fill. After an error it is removed and `path` is as it was.
+
+    Raises
+    ------
+    AeroactError
+        If the folder cannot be made.
+    """
+    part, old = _beside(path), path.with_name(f".{path.name}.{os.getpid()}.old")
+    make_folder(path.parent)
+    try:
+        make_folder(part)
+        yield part
+        if path.exists():
+            path.rename(old)
+        part.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, or say in one line why that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AeroactError(f"{path}: cannot make this folder ({error.strerror})") from error
+    if not os.access(path, os.W_OK):
+        raise AeroactError(f"{path}: this folder cannot be written to; choose another with --out")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file (UTF-8), or leave what was there."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone.
+
+    The lock ends with the process, however it ends.
+
+    Raises
+    ------
+    AeroactError
+        If another process holds the folder.
+    """
+    make_folder(folder)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AeroactError(
+                f"{folder}: another process is working here; wait for it, or choose another --out"
+            ) from None
+        yield
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 sum of a file in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
