@@ -1,0 +1,30 @@
+"""TensorFlow and Keras, imported late, with nothing on the terminal but real trouble."""
+
+import os
+import sys
+import tempfile
+
+
+def load_backend() -> None:
+    """Import TensorFlow as the backend of Keras.
+
+    Its libraries write remarks to standard error before any setting of theirs acts
+    (TensorFlow 2.21), so what they say is held back, and shown only if the import fails.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except ImportError:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
