@@ -1,0 +1,1 @@
+"""From retrained networks to ranked ONNX emulators: convert, compare, time, pick, bundle."""

@@ -1,0 +1,71 @@
+"""The holdout of a run: the rows that its search never saw."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeroact import dataset, schema
+from aeroact.hpo.folder import RunFolder
+from aeroact.hpo.run import split_of
+from aeroact.metrics import Errors
+from aeroact.physics.arg2000 import arg2000
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Holdout:
+    """The holdout rows of a finished run, read block by block.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        A run whose data file is there.
+
+    Raises
+    ------
+    AeroactError
+        If the data are gone, or are not those of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.path = folder.data_file()
+        self.ds: xr.Dataset = dataset.open_dataset(self.path)
+        report = dataset.check(self.ds)
+        folder.claim_data(self.path, report.rows)
+        self._rows = split_of(report, folder.project()).holdout
+
+    def __len__(self) -> int:
+        return int(self._rows.sum())
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield states (m, 16) in schema units and simulated fractions (m, 4)."""
+        yield from dataset.stream(self.ds, self._rows)
+
+    def first(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the first n rows, or all where there are fewer."""
+        states, fractions, read = [], [], 0
+        for x, fn in self.blocks():
+            states.append(x)
+            fractions.append(fn)
+            read += len(x)
+            if read >= n:
+                break
+        return np.concatenate(states)[:n], np.concatenate(fractions)[:n]
+
+
+def predict_arg2000(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what E3SM's parameterization makes of states (n, 16): fractions (n, 4)."""
+    columns = [x[:, schema.column_slice(v)].astype(np.float64) for v in schema.INPUTS]
+    tair, pressure, _, wbar = (column[:, 0] for column in columns[:4])
+    return arg2000(tair, pressure, wbar, *columns[4:]).fn
+
+
+def arg2000_errors(holdout: Holdout) -> Errors:
+    """Compare E3SM's parameterization with the parcel model on the holdout."""
+    errors = Errors()
+    for x, fn in holdout.blocks():
+        errors.add(fn, predict_arg2000(x))
+    return errors
