@@ -1,0 +1,323 @@
+!> The part of ONNX Runtime's C interface that the bridge calls.
+!!
+!! ONNX Runtime hands out a table of function addresses whose layout it never changes, only
+!! extends. Each procedure pointer below is one slot of that table.
+module aeroact_ort
+  use, intrinsic :: iso_c_binding, only: c_associated, c_char, c_f_pointer, c_f_procpointer, &
+    c_funptr, c_int, c_int32_t, c_int64_t, c_ptr, c_size_t
+  use aeroact_dl, only: f_string
+  use aeroact_status, only: fail, succeed
+  implicit none
+  private
+
+  public :: ort_bind, ort_check
+  public :: get_count_i, get_name_i, get_type_info_i
+
+  !> The version of the table to ask for: old enough for every ONNX Runtime in use, new enough
+  !! for every slot below.
+  integer, parameter, public :: ORT_API_VERSION = 11
+
+  integer(c_int), parameter, public :: ORT_LOG_FATAL = 4_c_int
+  integer(c_int), parameter, public :: ORT_SEQUENTIAL = 0_c_int
+  integer(c_int), parameter, public :: ORT_ENABLE_ALL = 99_c_int
+  integer(c_int), parameter, public :: ORT_DEVICE_ALLOCATOR = 0_c_int
+  integer(c_int), parameter, public :: ORT_MEMORY_DEFAULT = 0_c_int
+  integer(c_int), parameter, public :: ORT_FLOAT32 = 1_c_int
+
+  !> What OrtGetApiBase returns the address of.
+  type, bind(c) :: ort_api_base
+    type(c_funptr) :: get_api
+    type(c_funptr) :: get_version_string
+  end type ort_api_base
+
+  abstract interface
+    function get_api_base_i() bind(c) result(base)
+      import :: c_ptr
+      type(c_ptr) :: base
+    end function get_api_base_i
+
+    function get_version_i() bind(c) result(text)
+      import :: c_ptr
+      type(c_ptr) :: text
+    end function get_version_i
+
+    function get_api_i(version) bind(c) result(api)
+      import :: c_int32_t, c_ptr
+      integer(c_int32_t), value :: version
+      type(c_ptr) :: api
+    end function get_api_i
+
+    function get_text_i(object) bind(c) result(text)
+      import :: c_ptr
+      type(c_ptr), value :: object
+      type(c_ptr) :: text
+    end function get_text_i
+
+    subroutine release_i(object) bind(c)
+      import :: c_ptr
+      type(c_ptr), value :: object
+    end subroutine release_i
+
+    ! From here on each function returns a status: null, or an object that holds the error.
+
+    function create_i(object) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), intent(out) :: object
+      type(c_ptr) :: status
+    end function create_i
+
+    function get_part_i(object, part) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), value :: object
+      type(c_ptr), intent(out) :: part
+      type(c_ptr) :: status
+    end function get_part_i
+
+    function create_env_i(log_level, log_id, env) bind(c) result(status)
+      import :: c_char, c_int, c_ptr
+      integer(c_int), value :: log_level
+      character(kind=c_char), intent(in) :: log_id(*)
+      type(c_ptr), intent(out) :: env
+      type(c_ptr) :: status
+    end function create_env_i
+
+    function create_cpu_memory_info_i(allocator_type, memory_type, info) bind(c) result(status)
+      import :: c_int, c_ptr
+      integer(c_int), value :: allocator_type, memory_type
+      type(c_ptr), intent(out) :: info
+      type(c_ptr) :: status
+    end function create_cpu_memory_info_i
+
+    function switch_option_i(options) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), value :: options
+      type(c_ptr) :: status
+    end function switch_option_i
+
+    function set_option_i(options, setting) bind(c) result(status)
+      import :: c_int, c_ptr
+      type(c_ptr), value :: options
+      integer(c_int), value :: setting
+      type(c_ptr) :: status
+    end function set_option_i
+
+    function add_config_entry_i(options, key, setting) bind(c) result(status)
+      import :: c_char, c_ptr
+      type(c_ptr), value :: options
+      character(kind=c_char), intent(in) :: key(*), setting(*)
+      type(c_ptr) :: status
+    end function add_config_entry_i
+
+    function create_session_i(env, path, options, session) bind(c) result(status)
+      import :: c_char, c_ptr
+      type(c_ptr), value :: env, options
+      character(kind=c_char), intent(in) :: path(*)
+      type(c_ptr), intent(out) :: session
+      type(c_ptr) :: status
+    end function create_session_i
+
+    function get_count_i(object, count) bind(c) result(status)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: object
+      integer(c_size_t), intent(out) :: count
+      type(c_ptr) :: status
+    end function get_count_i
+
+    function get_name_i(session, index, allocator, name) bind(c) result(status)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: session, allocator
+      integer(c_size_t), value :: index
+      type(c_ptr), intent(out) :: name
+      type(c_ptr) :: status
+    end function get_name_i
+
+    function get_type_info_i(session, index, info) bind(c) result(status)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: session
+      integer(c_size_t), value :: index
+      type(c_ptr), intent(out) :: info
+      type(c_ptr) :: status
+    end function get_type_info_i
+
+    function get_element_type_i(info, element_type) bind(c) result(status)
+      import :: c_int, c_ptr
+      type(c_ptr), value :: info
+      integer(c_int), intent(out) :: element_type
+      type(c_ptr) :: status
+    end function get_element_type_i
+
+    function get_dimensions_i(info, dimensions, count) bind(c) result(status)
+      import :: c_int64_t, c_ptr, c_size_t
+      type(c_ptr), value :: info
+      integer(c_size_t), value :: count
+      integer(c_int64_t), intent(out) :: dimensions(count)
+      type(c_ptr) :: status
+    end function get_dimensions_i
+
+    function create_tensor_i(memory, data, bytes, shape, rank, element_type, tensor) &
+      bind(c) result(status)
+      import :: c_int, c_int64_t, c_ptr, c_size_t
+      type(c_ptr), value :: memory, data
+      integer(c_size_t), value :: bytes, rank
+      integer(c_int64_t), intent(in) :: shape(rank)
+      integer(c_int), value :: element_type
+      type(c_ptr), intent(out) :: tensor
+      type(c_ptr) :: status
+    end function create_tensor_i
+
+    function run_i(session, options, input_names, inputs, ninputs, output_names, noutputs, &
+      outputs) bind(c) result(status)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: session, options
+      integer(c_size_t), value :: ninputs, noutputs
+      type(c_ptr), intent(in) :: input_names(ninputs), inputs(ninputs), output_names(noutputs)
+      type(c_ptr), intent(inout) :: outputs(noutputs)
+      type(c_ptr) :: status
+    end function run_i
+
+    function lookup_i(metadata, allocator, key, found) bind(c) result(status)
+      import :: c_char, c_ptr
+      type(c_ptr), value :: metadata, allocator
+      character(kind=c_char), intent(in) :: key(*)
+      type(c_ptr), intent(out) :: found
+      type(c_ptr) :: status
+    end function lookup_i
+
+    function allocator_free_i(allocator, memory) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), value :: allocator, memory
+      type(c_ptr) :: status
+    end function allocator_free_i
+  end interface
+
+  ! ONNX Runtime's functions, by name; null until `ort_bind` has succeeded.
+  procedure(get_text_i), pointer, public, protected, save :: ort_get_error_message => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_status => null()
+
+  procedure(create_env_i), pointer, public, protected, save :: ort_create_env => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_env => null()
+  procedure(create_cpu_memory_info_i), pointer, public, protected, save :: &
+    ort_create_cpu_memory_info => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_memory_info => null()
+  procedure(create_i), pointer, public, protected, save :: ort_get_default_allocator => null()
+  procedure(allocator_free_i), pointer, public, protected, save :: ort_allocator_free => null()
+
+  procedure(create_i), pointer, public, protected, save :: ort_create_options => null()
+  procedure(switch_option_i), pointer, public, protected, save :: ort_disable_mem_pattern => null()
+  procedure(set_option_i), pointer, public, protected, save :: ort_set_execution_mode => null()
+  procedure(set_option_i), pointer, public, protected, save :: ort_set_optimization_level => null()
+  procedure(set_option_i), pointer, public, protected, save :: ort_set_intra_threads => null()
+  procedure(set_option_i), pointer, public, protected, save :: ort_set_inter_threads => null()
+  procedure(add_config_entry_i), pointer, public, protected, save :: ort_add_config_entry => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_options => null()
+
+  procedure(create_session_i), pointer, public, protected, save :: ort_create_session => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_session => null()
+  procedure(get_count_i), pointer, public, protected, save :: ort_get_input_count => null()
+  procedure(get_count_i), pointer, public, protected, save :: ort_get_output_count => null()
+  procedure(get_name_i), pointer, public, protected, save :: ort_get_input_name => null()
+  procedure(get_name_i), pointer, public, protected, save :: ort_get_output_name => null()
+  procedure(get_type_info_i), pointer, public, protected, save :: ort_get_input_type_info => null()
+  procedure(get_type_info_i), pointer, public, protected, save :: ort_get_output_type_info => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_type_info => null()
+  procedure(get_part_i), pointer, public, protected, save :: ort_cast_to_tensor_info => null()
+  procedure(get_element_type_i), pointer, public, protected, save :: ort_get_element_type => null()
+  procedure(get_count_i), pointer, public, protected, save :: ort_get_dimensions_count => null()
+  procedure(get_dimensions_i), pointer, public, protected, save :: ort_get_dimensions => null()
+
+  procedure(get_part_i), pointer, public, protected, save :: ort_get_metadata => null()
+  procedure(lookup_i), pointer, public, protected, save :: ort_lookup_metadata => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_metadata => null()
+
+  procedure(create_tensor_i), pointer, public, protected, save :: ort_create_tensor => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_tensor => null()
+  procedure(run_i), pointer, public, protected, save :: ort_run => null()
+
+contains
+
+  !> Find the functions through the library's one entry point.
+  subroutine ort_bind(entry_point, supported, version)
+    type(c_funptr), intent(in) :: entry_point
+      !! the address of OrtGetApiBase
+    logical, intent(out) :: supported
+      !! whether the library knows `ORT_API_VERSION`
+    character(len=:), allocatable, intent(out) :: version
+      !! the library's own version, as in 1.20.1
+
+    integer, parameter :: last_slot = 130
+    procedure(get_api_base_i), pointer :: get_api_base
+    procedure(get_api_i), pointer :: get_api
+    procedure(get_version_i), pointer :: get_version
+    type(ort_api_base), pointer :: base
+    type(c_funptr), pointer :: table(:), slot(:)
+    type(c_ptr) :: address
+
+    call c_f_procpointer(entry_point, get_api_base)
+    call c_f_pointer(get_api_base(), base)
+    call c_f_procpointer(base%get_version_string, get_version)
+    version = f_string(get_version())
+
+    call c_f_procpointer(base%get_api, get_api)
+    address = get_api(int(ORT_API_VERSION, c_int32_t))
+    supported = c_associated(address)
+    if (.not. supported) return
+
+    call c_f_pointer(address, table, [last_slot + 1])
+    slot(0:) => table  ! numbered from 0, as in the C header
+
+    call c_f_procpointer(slot(2), ort_get_error_message)
+    call c_f_procpointer(slot(3), ort_create_env)
+    call c_f_procpointer(slot(7), ort_create_session)
+    call c_f_procpointer(slot(9), ort_run)
+    call c_f_procpointer(slot(10), ort_create_options)
+    call c_f_procpointer(slot(13), ort_set_execution_mode)
+    call c_f_procpointer(slot(17), ort_disable_mem_pattern)
+    call c_f_procpointer(slot(23), ort_set_optimization_level)
+    call c_f_procpointer(slot(24), ort_set_intra_threads)
+    call c_f_procpointer(slot(25), ort_set_inter_threads)
+    call c_f_procpointer(slot(30), ort_get_input_count)
+    call c_f_procpointer(slot(31), ort_get_output_count)
+    call c_f_procpointer(slot(33), ort_get_input_type_info)
+    call c_f_procpointer(slot(34), ort_get_output_type_info)
+    call c_f_procpointer(slot(36), ort_get_input_name)
+    call c_f_procpointer(slot(37), ort_get_output_name)
+    call c_f_procpointer(slot(49), ort_create_tensor)
+    call c_f_procpointer(slot(55), ort_cast_to_tensor_info)
+    call c_f_procpointer(slot(60), ort_get_element_type)
+    call c_f_procpointer(slot(61), ort_get_dimensions_count)
+    call c_f_procpointer(slot(62), ort_get_dimensions)
+    call c_f_procpointer(slot(69), ort_create_cpu_memory_info)
+    call c_f_procpointer(slot(76), ort_allocator_free)
+    call c_f_procpointer(slot(78), ort_get_default_allocator)
+    call c_f_procpointer(slot(92), ort_release_env)
+    call c_f_procpointer(slot(93), ort_release_status)
+    call c_f_procpointer(slot(94), ort_release_memory_info)
+    call c_f_procpointer(slot(95), ort_release_session)
+    call c_f_procpointer(slot(96), ort_release_tensor)
+    call c_f_procpointer(slot(98), ort_release_type_info)
+    call c_f_procpointer(slot(100), ort_release_options)
+    call c_f_procpointer(slot(111), ort_get_metadata)
+    call c_f_procpointer(slot(116), ort_lookup_metadata)
+    call c_f_procpointer(slot(118), ort_release_metadata)
+    call c_f_procpointer(slot(130), ort_add_config_entry)
+  end subroutine ort_bind
+
+  !> Turn what an ONNX Runtime function returned into a status and a sentence.
+  subroutine ort_check(status, code, sentence, stat, errmsg)
+    type(c_ptr), intent(in) :: status
+      !! what the function returned; released here
+    integer, intent(in) :: code
+      !! the status to report if it failed
+    character(len=*), intent(in) :: sentence
+      !! what to say if it failed; ONNX Runtime's own words follow
+    integer, intent(out) :: stat
+    character(len=*), intent(out), optional :: errmsg
+
+    call succeed(stat, errmsg)
+    if (.not. c_associated(status)) return
+    call fail(code, sentence//' ONNX Runtime says: '//f_string(ort_get_error_message(status)), &
+      stat, errmsg)
+    call ort_release_status(status)
+  end subroutine ort_check
+
+end module aeroact_ort

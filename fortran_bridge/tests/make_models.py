@@ -1,0 +1,219 @@
+"""Make the models, states and expected predictions that the tests in Fortran read.
+
+Nothing is square and nothing is symmetric, so that a swapped axis, row or column shows.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+N_STATES = 1000
+LINEAR = 3  # the first columns are taken as they are, the others by their logarithm
+
+
+def make_states(seed: int = 20) -> np.ndarray:
+    """Draw states with another range in every column.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    ndarray of float32, shape (N_STATES, 16)
+        In the schema's column order and units.
+    """
+    rng = np.random.default_rng(seed)
+    linear = rng.uniform([240, 500, 0.8], [300, 1013, 1.0], (N_STATES, LINEAR))
+    exponents = rng.uniform(-2.0, 3.0, (N_STATES, 16 - LINEAR)) + np.linspace(-1.0, 1.0, 13)
+    return np.concatenate([linear, 10.0**exponents], axis=1).astype(np.float32)
+
+
+def make_model(
+    seed: int = 1,
+    *,
+    n_in: int = 16,
+    n_out: int = 4,
+    input_name: str = "state",
+    batch: str | int = "N",
+    metadata: dict[str, str] | None = None,
+    head: str = "Sigmoid",
+) -> onnx.ModelProto:
+    """Build a network n_in -> 24 -> 12 -> n_out behind Split, Log, Concat, Sub and Mul.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the weights.
+    n_in, n_out : int
+        Widths of input and output.
+    input_name : str
+        The input's name.
+    batch : str or int
+        First dimension of input and output; a number fixes it.
+    metadata : dict, optional
+        The metadata; schema version 1 and a note unless given.
+    head : {"Sigmoid", "raising"}
+        Last operator; "raising" is x / (1 + x) of x = ReLU, computed so that it divides by zero
+        and overflows on the way to a finite result.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, checked.
+    """
+    rng = np.random.default_rng(seed)
+    constants: dict[str, np.ndarray] = {
+        "split": np.array([LINEAR, n_in - LINEAR], np.int64),
+        "floor": np.array(1e-20, np.float32),
+        "mean": np.r_[270, 750, 0.9, rng.normal(0.0, 1.0, n_in - LINEAR)].astype(np.float32),
+        "scale": np.r_[0.05, 0.006, 15, rng.uniform(0.2, 0.5, n_in - LINEAR)].astype(np.float32),
+        "one": np.array(1.0, np.float32),
+        "many": np.array(1e4, np.float32),
+    }
+    widths = [n_in, 24, 12, n_out]
+    for layer in range(3):
+        shape = widths[layer : layer + 2]
+        constants[f"w{layer}"] = rng.normal(0.0, shape[0] ** -0.5, shape).astype(np.float32)
+        constants[f"b{layer}"] = rng.normal(0.0, 0.3, shape[1]).astype(np.float32)
+
+    node = helper.make_node
+    nodes = [
+        node("Split", [input_name, "split"], ["linear", "positive"], axis=1),
+        node("Max", ["positive", "floor"], ["floored"]),
+        node("Log", ["floored"], ["logarithm"]),
+        node("Concat", ["linear", "logarithm"], ["joined"], axis=1),
+        node("Sub", ["joined", "mean"], ["centred"]),
+        node("Mul", ["centred", "scale"], ["z"]),
+        node("Gemm", ["z", "w0", "b0"], ["g0"]),
+        node("Relu", ["g0"], ["h0"]),
+        node("Gemm", ["h0", "w1", "b1"], ["g1"]),
+        node("Relu", ["g1"], ["h1"]),
+        node("Gemm", ["h1", "w2", "b2"], ["g2"]),
+    ]
+    if head == "Sigmoid":
+        nodes.append(node("Sigmoid", ["g2"], ["fn"]))
+    else:
+        nodes += [
+            node("Relu", ["g2"], ["x"]),
+            node("Reciprocal", ["x"], ["inverse"]),
+            node("Add", ["one", "inverse"], ["sum"]),
+            node("Reciprocal", ["sum"], ["fraction"]),
+            node("Add", ["x", "one"], ["exceeding"]),
+            node("Mul", ["exceeding", "many"], ["large"]),
+            node("Exp", ["large"], ["infinite"]),
+            node("Reciprocal", ["infinite"], ["zero"]),
+            node("Add", ["fraction", "zero"], ["fn"]),
+        ]
+
+    def tensor(name: str, width: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, width])
+
+    graph = helper.make_graph(
+        nodes,
+        "activation",
+        [tensor(input_name, n_in)],
+        [tensor("fn", n_out)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return finish(graph, metadata)
+
+
+def make_identity(element_type: int, shape: list[str | int], n_inputs: int = 1) -> onnx.ModelProto:
+    """Build a model that keeps the names but not the type, the rank or the number of inputs.
+
+    Parameters
+    ----------
+    element_type : int
+        Element type of input and output.
+    shape : list
+        Shape of input and output.
+    n_inputs : int
+        How many inputs; they are added up.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, checked.
+    """
+    names = ["state", "second"][:n_inputs]
+    graph = helper.make_graph(
+        [helper.make_node("Identity" if n_inputs == 1 else "Add", names, ["fn"])],
+        "identity",
+        [helper.make_tensor_value_info(name, element_type, shape) for name in names],
+        [helper.make_tensor_value_info("fn", element_type, shape)],
+    )
+    return finish(graph, None)
+
+
+def finish(graph: onnx.GraphProto, metadata: dict[str, str] | None) -> onnx.ModelProto:
+    """Wrap a graph into a model with metadata.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+        The network.
+    metadata : dict or None
+        The metadata; schema version 1 and a note if None.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, checked.
+    """
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="aeroact", ir_version=8
+    )
+    if metadata is None:
+        metadata = {"schema_version": "1", "note": "made for the tests"}
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    return model
+
+
+def main(folder: Path) -> None:
+    """Write everything into one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    models = {
+        "mlp": make_model(seed=1),
+        "other": make_model(seed=2),
+        "raising": make_model(seed=3, head="raising"),
+        "wrong_input_width": make_model(n_in=17),
+        "wrong_output_width": make_model(n_out=5),
+        "wrong_input_name": make_model(input_name="x"),
+        "fixed_batch": make_model(batch=7),
+        "wrong_schema_version": make_model(metadata={"schema_version": "2"}),
+        "no_schema_version": make_model(metadata={"note": "none"}),
+        "wrong_type": make_identity(TensorProto.DOUBLE, ["N", 16]),
+        "wrong_rank": make_identity(TensorProto.FLOAT, ["N", 16, 1]),
+        "two_inputs": make_identity(TensorProto.FLOAT, ["N", 16], n_inputs=2),
+    }
+    for name, model in models.items():
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    whole = (folder / "mlp.onnx").read_bytes()
+    (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
+    (folder / "not_onnx.onnx").write_text("This is not a model.\n")
+
+    states = make_states()
+    np.savetxt(folder / "states.txt", states, fmt="%.9e", header="states of the tests")
+    for name in ("mlp", "other", "raising"):
+        session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
+        (expected,) = session.run(["fn"], {"state": states})
+        if not np.isfinite(expected).all() or np.ptp(expected, axis=0).min() < 0.05:
+            raise ValueError(f"{name}: the expected output would prove nothing")
+        np.savetxt(folder / f"{name}.expected.txt", expected, fmt="%.9e")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
