@@ -1,0 +1,197 @@
+"""How many parcels a second one core simulates, against pyrcel, and how many states ARG2000.
+
+    python benchmarks/parcel.py [--parcels N] [--pyrcel N] [--json FILE]
+
+pyrcel is measured on the same states and bins in the same process where it is installed.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from aeroact.physics.activation import Status
+from aeroact.physics.arg2000 import arg2000
+from aeroact.physics.bins import standard_bins
+from aeroact.physics.constants import MAM4_SIGMA_G
+from aeroact.physics.parcel import simulate
+
+BINS = 50
+RTOL = 1e-4
+REPEATS = 3
+States = dict[str, Any]
+
+
+def e3sm_like(n: int, seed: int = 0) -> States:
+    """States as E3SM has them: sizes within MAM4's bounds, nearly insoluble primary carbon."""
+    rng = np.random.default_rng(seed)
+    return {
+        "tair": rng.uniform(235.0, 300.0, n),
+        "pressure": rng.uniform(300.0, 1030.0, n),
+        "rh": rng.uniform(0.3, 1.04, n),
+        "wbar": 10.0 ** rng.uniform(1.0, 2.0, n),
+        "num_aer": _log_uniform(rng, n, (3.0, 0.5, 1e-2, 1.0), (1000.0, 3000.0, 5.0, 500.0)),
+        "r_aer": _log_uniform(rng, n, (0.03, 0.009, 0.5, 0.01), (0.2, 0.026, 1.5, 0.05)),
+        "kappa": _log_uniform(rng, n, (0.1, 0.1, 0.05, 1e-9), (0.6, 0.6, 1.1, 1e-6)),
+    }
+
+
+def widest(n: int, seed: int = 0) -> States:
+    """States of every mode alike: Silva et al. (2021), doi:10.5194/gmd-14-3067-2021."""
+    rng = np.random.default_rng(seed)
+    return {
+        "tair": rng.uniform(248.0, 310.0, n),
+        "pressure": rng.uniform(500.0, 1050.0, n),
+        "rh": rng.uniform(0.7, 1.0, n),
+        "wbar": 10.0 ** rng.uniform(0.0, 3.0, n),
+        "num_aer": _log_uniform(rng, n, (10.0,) * 4, (1e4,) * 4),
+        "r_aer": _log_uniform(rng, n, (1e-3,) * 4, (10.0,) * 4),
+        "kappa": rng.uniform(0.0, 1.2, (n, 4)),
+    }
+
+
+def _log_uniform(
+    rng: np.random.Generator, n: int, low: tuple[float, ...], high: tuple[float, ...]
+) -> NDArray[np.float64]:
+    return np.exp(rng.uniform(np.log(low), np.log(high), (n, len(low))))
+
+
+def best_time(work: Callable[[], object]) -> float:
+    """Shortest of some repetitions, s; the first one, which compiles, does not count."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measure_parcels(states: States) -> dict[str, float | dict[str, int]]:
+    """Parcels a second, and how they ended."""
+    seconds = best_time(lambda: simulate(**states, bins=BINS, rtol=RTOL))
+    counts = np.bincount(simulate(**states, bins=BINS, rtol=RTOL).status, minlength=len(Status))
+    return {
+        "per_second": states["tair"].size / seconds,
+        "status": {status.name: int(counts[status]) for status in Status},
+    }
+
+
+def measure_arg2000(states: States) -> float:
+    """States a second."""
+    without_rh = {name: values for name, values in states.items() if name != "rh"}
+    return states["tair"].size / best_time(lambda: arg2000(**without_rh))
+
+
+def measure_pyrcel(count: int) -> dict[str, float]:
+    """Seconds a parcel of pyrcel and of this package on the same states and bins, and the ratio."""
+    from pyrcel.equilibrate import equilibrate_initial_state
+    from pyrcel.integrator import find_smax
+
+    states = e3sm_like(count, seed=1)
+    states["rh"] = np.full(count, 0.98)
+    # pyrcel cannot start from nearly insoluble particles.
+    states["kappa"][:, 3] = 0.05
+    centres, fractions = standard_bins(BINS)
+    sigma = np.array(MAM4_SIGMA_G)[:, None]
+
+    def solve(i: int) -> float:
+        dry = (states["r_aer"][i][:, None] * 1e-6 * sigma**centres).ravel()
+        number = (states["num_aer"][i][:, None] * 1e6 * fractions).ravel()
+        kappa = np.repeat(states["kappa"][i], BINS)
+        updraft = states["wbar"][i] * 0.01
+        start = equilibrate_initial_state(
+            states["tair"][i],
+            states["rh"][i] - 1.0,
+            states["pressure"][i] * 100.0,
+            dry,
+            kappa,
+            number,
+        )
+        _, smax, _, found = find_smax(start, (dry, number, kappa, 1.0, updraft), 1000.0 / updraft)
+        return float(smax) if found else float("nan")
+
+    solve(0)  # compiles
+    start = time.perf_counter()
+    theirs = np.array([solve(i) for i in range(count)])
+    pyrcel_seconds = (time.perf_counter() - start) / count
+    ours = simulate(**states, physics="pyrcel", bins=BINS, rtol=RTOL)
+    our_seconds = (
+        best_time(lambda: simulate(**states, physics="pyrcel", bins=BINS, rtol=RTOL)) / count
+    )
+    return {
+        "parcels": count,
+        "pyrcel_seconds": pyrcel_seconds,
+        "aeroact_seconds": our_seconds,
+        "ratio": pyrcel_seconds / our_seconds,
+        "largest_relative_difference_of_smax": float(np.nanmax(np.abs(ours.smax / theirs - 1.0))),
+        "compared": int(np.isfinite(ours.smax / theirs).sum()),
+    }
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parcels", type=int, default=2000, help="parcels to a set of states")
+    parser.add_argument("--pyrcel", type=int, default=10, help="parcels that pyrcel solves")
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    options = parser.parse_args()
+    console = Console()
+
+    sets = {"E3SM-like": e3sm_like, "widest ranges": widest}
+    parcels = {name: measure_parcels(make(options.parcels)) for name, make in sets.items()}
+    arg = {name: measure_arg2000(make(100 * options.parcels)) for name, make in sets.items()}
+
+    table = Table(title=f"one core, {BINS} bins a mode, rtol {RTOL:g}")
+    for heading in ("states", "parcels/s", *(status.name for status in Status), "ARG2000 states/s"):
+        table.add_column(heading, justify="left" if heading == "states" else "right")
+    for name, result in parcels.items():
+        counts = result["status"]
+        assert isinstance(counts, dict)
+        table.add_row(
+            name,
+            f"{result['per_second']:,.0f}",
+            *(f"{count:,}" for count in counts.values()),
+            f"{arg[name]:,.0f}",
+        )
+    console.print(table)
+
+    against = None
+    if importlib.util.find_spec("pyrcel") is None:
+        console.print('pyrcel is not installed, so not compared: pip install "pyrcel==2.0.*"')
+    else:
+        against = measure_pyrcel(options.pyrcel)
+        console.print(
+            f"pyrcel {against['pyrcel_seconds']:.3g} s, aeroact {against['aeroact_seconds']:.3g} s "
+            f"a parcel: {against['ratio']:,.0f} times; Smax differs by "
+            f"{against['largest_relative_difference_of_smax']:.1e} at the most "
+            f"({against['compared']} of {against['parcels']} parcels)"
+        )
+    if options.json:
+        content = {
+            "machine": {
+                "processor": platform.processor() or platform.machine(),
+                "cores": os.cpu_count(),
+                "python": platform.python_version(),
+            },
+            "bins": BINS,
+            "rtol": RTOL,
+            "parcels": parcels,
+            "arg2000_per_second": arg,
+            "pyrcel": against,
+        }
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
