@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,19 +29,28 @@ Debug = Annotated[
 ]
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C, under a name that typer does not swallow."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
+
+
 def run(app: typer.Typer) -> None:
     """Run a command and exit as every command of aeroact does.
 
     Exit status 0 is success, 2 wrong use, 1 a failure with one line on standard
     error (and a traceback with ``--debug``), 130 an interruption by Ctrl-C.
     """
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except AeroactError as error:
         _fail(str(error), error)
     except OSError as error:
         _fail(_describe(error), error)
-    except KeyboardInterrupt as error:
+    except _Interrupted as error:
         _fail("interrupted; the same command goes on from here", error, status=130)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a line, not a page
         _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", error)

@@ -48,7 +48,7 @@ def open_dataset(path: Path) -> "xr.Dataset":
     import xarray as xr
 
     if not path.is_file():
-        raise AeroactError(f"{path}: no such file")
+        raise AeroactError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         ds = xr.open_dataset(path, engine="netcdf4", decode_times=False)
     except (OSError, ValueError) as error:
@@ -70,9 +70,8 @@ def in_schema(ds: "xr.Dataset") -> "xr.Dataset":
     """
     known = [*schema.INPUTS, schema.FN]
     by_lower = {str(name).lower(): name for name in ds.variables}
-    wanted = {v.name: by_lower.get(v.name) for v in known}
-    renames = {old: new for new, old in wanted.items() if old is not None and old != new}
-    ds = ds.rename(renames)
+    aliases = {v.name: by_lower.get(v.name) for v in known if v.name not in ds}
+    ds = ds.rename({alias: name for name, alias in aliases.items() if alias is not None})
     missing = [v.name for v in schema.INPUTS if v.name not in ds]
     if missing:
         raise AeroactError(
@@ -82,11 +81,13 @@ def in_schema(ds: "xr.Dataset") -> "xr.Dataset":
     for variable in known:
         if variable.name in ds:
             _factor(ds, variable)
-            _check_dims(ds, variable)
+            _check_array(ds, variable)
     return ds
 
 
-def _check_dims(ds: "xr.Dataset", variable: Variable) -> None:
+def _check_array(ds: "xr.Dataset", variable: Variable) -> None:
+    if ds[variable.name].dtype.kind not in "fiu":
+        raise AeroactError(f"{variable.name}: holds {ds[variable.name].dtype}, needs numbers")
     dims = {SAMPLE_DIM, MODE_DIM} if variable.per_mode else {SAMPLE_DIM}
     found = ds[variable.name].dims
     if set(found) != dims:
@@ -174,15 +175,12 @@ def problems(
     for variable, columns in values:
         low, high, low_inclusive = variable.bounds
         bad = ~np.isfinite(columns)
-        # A NaN compares false with everything, so it is counted once, as not finite.
-        outside = (columns < low) | (columns > high)
-        if not low_inclusive:
-            outside |= columns == low
+        outside = ~bad & ~variable.bounds.contain(columns)
         opening = "[" if low_inclusive else "("
         interval = f"{opening}{low:g}, {high:g}] {variable.units}"
         for reason, mask in (
             (f"{variable.name} is not finite", bad),
-            (f"{variable.name} is outside {interval}", outside & ~bad),
+            (f"{variable.name} is outside {interval}", outside),
         ):
             rows: NDArray[np.bool_] = np.any(mask, axis=1)
             if rows.any():
@@ -388,6 +386,11 @@ def write(ds: "xr.Dataset", path: Path, *, title: str, command: str) -> None:
         Global attribute ``title``.
     command : str
         What made it, for ``history``.
+
+    Raises
+    ------
+    AeroactError
+        If it cannot be written, on a full disk for example.
     """
     ds = ds.assign_attrs(
         Conventions="CF-1.10",
@@ -409,4 +412,10 @@ def write(ds: "xr.Dataset", path: Path, *, title: str, command: str) -> None:
         for name, array in ds.data_vars.items()
     }
     with replacing(path) as part:
-        ds.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        try:
+            ds.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        except RuntimeError as error:  # all that HDF5 says of a full disk
+            raise AeroactError(
+                f"{path}: cannot be written ({error}); is the disk full? Make room and run the "
+                "same command again"
+            ) from error

@@ -127,14 +127,15 @@ def _print(folder: Any, records: list[dict[str, Any]], ranking: Any) -> None:
         title=f"{folder.path}: {n_trials} trials, {len(records) - 1} emulators, "
         f"{ranking.arg2000.rows:,} holdout states, one core, batch {ranking.batch}"
     )
-    for heading in ("trial", "pick", "nodes"):
-        table.add_column(heading)
+    table.add_column("trial", no_wrap=True)
+    table.add_column("pick", no_wrap=True)
+    table.add_column("nodes")
     for heading in ("parameters", "MSE", "R2", "us/sample", "x ARG2000"):
         table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
         table.add_row(
             record["trial"],
-            ", ".join(record.get("picks", [])),
+            "\n".join(record.get("picks", [])),
             ", ".join(map(str, record.get("nodes", []))),
             f"{record['params']:,}" if "params" in record else "",
             f"{record['mse']:.2e}",

@@ -40,6 +40,11 @@ class Holdout:
     def __len__(self) -> int:
         return int(self._rows.sum())
 
+    @property
+    def physics(self) -> str:
+        """The parcel model's preset, as the file has it."""
+        return str(self.ds.attrs.get("physics_preset", "not stated in the file"))
+
     def blocks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Yield states (m, 16) in schema units and simulated fractions (m, 4)."""
         yield from dataset.stream(self.ds, self._rows)

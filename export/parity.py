@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from aeroact.errors import AeroactError
 from aeroact.export import weights
+from aeroact.hpo import network
 from aeroact.normalization import Normalization
 from aeroact.zoo import Emulator
 
@@ -22,7 +23,7 @@ MIN_STATES = 10_000
 
 def with_keras(
     emulator: Emulator,
-    network: "keras.Model",
+    model: "keras.Model",
     normalization: Normalization,
     x: NDArray[np.float32],
 ) -> float:
@@ -38,7 +39,7 @@ def with_keras(
     AeroactError
         If it exceeds `MAX_DIFFERENCE`.
     """
-    reference = network.predict(normalization.apply(x), batch_size=4096, verbose=0)
+    reference = network.predict(model, normalization.apply(x))
     return _require("the ONNX network differs from Keras", emulator.predict(x), reference)
 
 

@@ -192,7 +192,7 @@ def export(
     emulator = Emulator(chosen.onnx)
     x, fn = holdout.first(_DRAWN_STATES)
     difference = _compare_weights(emulator, write_weights, x[:_COMPARED_STATES])
-    card = _card(folder, out, ranked, chosen, rule, meaning, difference, len(x))
+    card = _card(folder, holdout, out, ranked, chosen, rule, meaning, difference)
     drawing = figure.predicted_against_simulated(
         fn,
         {
@@ -220,13 +220,13 @@ def _compare_weights(
 
 def _card(
     folder: RunFolder,
+    holdout: Holdout,
     out: Path,
     ranked: Ranking,
     chosen: Candidate,
     rule: str,
     meaning: str,
     weights_difference: float,
-    n_compared: int,
 ) -> dict[str, Any]:
     content, trial = folder.read(), chosen.trial
     normalization = folder.normalization()
@@ -269,12 +269,12 @@ def _card(
         "parity": {
             "keras": chosen.parity,
             "weights": weights_difference,
-            "states": min(n_compared, _COMPARED_STATES),
+            "states": min(len(holdout), _COMPARED_STATES),
         },
         "provenance": {
             "trial": trial.name,
             "project": content["project"],
-            "data": content["data"],
+            "data": {**content["data"], "physics": holdout.physics},
             "versions": content["versions"],
         },
     }

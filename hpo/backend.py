@@ -28,3 +28,12 @@ def load_backend() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def load_single_threaded() -> None:
+    """Import TensorFlow for a process that has one core."""
+    load_backend()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)

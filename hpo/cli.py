@@ -31,7 +31,8 @@ def _group() -> None:
 def _option(name: str, text: str, **kwargs: Any) -> Any:
     """Return an option that shows the default of `Project`, but does not insist on it."""
     default = Project.model_fields[name.removeprefix("--").replace("-", "_")].default
-    return typer.Option(name, help=f"{text} [default: {default}]", show_default=False, **kwargs)
+    # The backslash keeps rich from taking the bracket for markup.
+    return typer.Option(name, help=f"{text} \\[default: {default}]", show_default=False, **kwargs)
 
 
 @app.command(

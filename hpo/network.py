@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.space import Architecture
@@ -11,6 +12,8 @@ from aeroact.schema import N_INPUTS, N_OUTPUTS
 
 if TYPE_CHECKING:
     import keras
+
+_BATCH = 1 << 14
 
 
 def build(widths: Architecture, seed: list[int]) -> "keras.Model":
@@ -41,6 +44,15 @@ def build(widths: Architecture, seed: list[int]) -> "keras.Model":
         N_OUTPUTS, activation="sigmoid", kernel_initializer=inits[-1], name="fn"
     )(x)
     return keras.Model(inputs, outputs, name="activation")
+
+
+def predict(model: "keras.Model", z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Predict fractions (n, 4) from normalized states (n, 16).
+
+    `keras.Model.predict` would compile a graph for each network, and warn of it.
+    """
+    parts = (z[start : start + _BATCH] for start in range(0, len(z), _BATCH))
+    return np.concatenate([np.asarray(model(part)) for part in parts])
 
 
 def load(path: Path) -> "keras.Model":

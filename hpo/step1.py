@@ -8,7 +8,7 @@ from typing import Any
 from aeroact.console import Progress
 from aeroact.errors import AeroactError
 from aeroact.hpo import workers
-from aeroact.hpo.backend import load_backend
+from aeroact.hpo.backend import load_backend, load_single_threaded
 from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Journal, Trial
@@ -81,7 +81,7 @@ def run(
             seed = [project.seed, int(name)]
             yield Task(name, widths, seed, recipe, project.p_subset, folder)
 
-    for outcome in workers.run(tasks(), _try, n_workers):
+    for outcome in workers.run(tasks(), _try, n_workers, load_single_threaded):
         trial = trial_of(1, outcome)
         journal.append(trial)
         finished[trial.name] = trial

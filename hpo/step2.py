@@ -12,7 +12,8 @@ from aeroact import dataset
 from aeroact.console import Progress
 from aeroact.errors import AeroactError
 from aeroact.files import replacing
-from aeroact.hpo import step1, workers
+from aeroact.hpo import network, step1, workers
+from aeroact.hpo.backend import load_single_threaded
 from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
@@ -82,7 +83,7 @@ def run(
                 yield step1.Task(trial.name, trial.widths, seed, recipe, 1.0, folder)
 
     progress(len(finished))
-    for outcome in workers.run(tasks(), _retrain, n_workers):
+    for outcome in workers.run(tasks(), _retrain, n_workers, load_single_threaded):
         trial = _tested(step1.trial_of(2, outcome), outcome.result)
         journal.append(trial)
         finished[trial.name] = trial
@@ -134,8 +135,7 @@ def test(model: "keras.Model", folder: RunFolder) -> Errors:
     normalization, errors = folder.normalization(), Errors()
     with dataset.open_dataset(folder.data_file()) as ds:
         for x, fn in dataset.stream(ds, _holdout(folder)):
-            z = normalization.apply(x)
-            errors.add(fn, model.predict(z, batch_size=1 << 14, verbose=0))
+            errors.add(fn, network.predict(model, normalization.apply(x)))
     return errors
 
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
-from aeroact.hpo.backend import load_backend
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -36,13 +34,18 @@ class Outcome(Generic[Task, Result]):
 class _Worker(Generic[Task, Result]):
     """A process and the task that it has at the moment."""
 
-    def __init__(self, number: int, work: Callable[[Task], Result]) -> None:
+    def __init__(
+        self, number: int, work: Callable[[Task], Result], prepare: Callable[[], None]
+    ) -> None:
         self.number = number
         self.task: Task | None = None
         self.attempt = 0
         self.pipe, theirs = _spawn.Pipe()
         self.process = _spawn.Process(
-            target=_serve, args=(theirs, work, number), daemon=True, name=f"worker-{number}"
+            target=_serve,
+            args=(theirs, work, prepare, number),
+            name=f"worker-{number}",
+            daemon=True,
         )
         self.process.start()
         theirs.close()
@@ -60,7 +63,10 @@ class _Worker(Generic[Task, Result]):
 
 
 def run(
-    tasks: Iterator[Task], work: Callable[[Task], Result], n_workers: int
+    tasks: Iterator[Task],
+    work: Callable[[Task], Result],
+    n_workers: int,
+    prepare: Callable[[], None],
 ) -> Iterator[Outcome[Task, Result]]:
     """Work off tasks in processes of their own.
 
@@ -73,6 +79,8 @@ def run(
         message.
     n_workers : int
         Processes; none is started before there is a task for it.
+    prepare : callable
+        A function of a module that a process calls once, pinned to its core already.
 
     Yields
     ------
@@ -91,7 +99,7 @@ def run(
                     more = False
                     break
                 if not idle:
-                    workers.append(_Worker(len(workers), work))
+                    workers.append(_Worker(len(workers), work, prepare))
                     idle.append(workers[-1])
                 idle.pop(0).give(task)
             busy = [worker for worker in workers if worker.task is not None]
@@ -99,7 +107,7 @@ def run(
                 return
             wait([w.pipe for w in busy] + [w.process.sentinel for w in busy])
             for worker in busy:
-                outcome = _collect(worker, workers, work)
+                outcome = _collect(worker, workers, work, prepare)
                 if outcome is not None:
                     yield outcome
     finally:
@@ -111,6 +119,7 @@ def _collect(
     worker: _Worker[Task, Result],
     workers: list[_Worker[Task, Result]],
     work: Callable[[Task], Result],
+    prepare: Callable[[], None],
 ) -> Outcome[Task, Result] | None:
     """Take what a busy worker has to say; replace it if it died."""
     task = worker.task
@@ -127,7 +136,7 @@ def _collect(
     code = worker.process.exitcode or 0
     attempt = worker.attempt
     worker.stop()
-    fresh = workers[worker.number] = _Worker(worker.number, work)
+    fresh = workers[worker.number] = _Worker(worker.number, work, prepare)
     if attempt < _ATTEMPTS:
         fresh.give(task, attempt + 1)
         return None
@@ -135,14 +144,16 @@ def _collect(
     return Outcome(task, worker.number, None, f"its worker {how}, {_ATTEMPTS} times")
 
 
-def _serve(pipe: Connection, work: Callable[[Task], Result], number: int) -> None:
+def _serve(
+    pipe: Connection, work: Callable[[Task], Result], prepare: Callable[[], None], number: int
+) -> None:
     """Live as a worker: task after task, until the parent goes."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[number % len(cores)]})
-    _single_threaded()
+    prepare()
     while True:
         try:
             task = pipe.recv()
@@ -160,11 +171,3 @@ def _leave_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
-
-
-def _single_threaded() -> None:
-    load_backend()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,0 +1,47 @@
+"""Every command's help: an example, and the defaults that hold."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aeroact.hpo.config import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+COMMANDS: list[tuple[str, ...]] = [
+    ("aeroact-data", "generate"),
+    ("aeroact-data", "check"),
+    ("aeroact-hpo", "run"),
+    ("aeroact-export",),
+]
+
+
+def text_of(help_page: str) -> str:
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", help_page).split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example_of_the_command(command, run_command):
+    done = run_command(*command, "--help")
+    assert done.returncode == 0
+    assert f"Example: {' '.join(command)}" in text_of(done.stdout)
+
+
+@pytest.mark.parametrize("command", sorted(SCRIPTS))
+def test_no_command_of_a_group_is_left_out_above(command, run_command):
+    listed = re.search(r"Commands ─+╮\n(.*?)╰", run_command(command, "--help").stdout, re.DOTALL)
+    names = re.findall(r"^│ (\w+) ", listed[1], re.MULTILINE) if listed else []
+    assert {known for known in COMMANDS if known[0] == command} == (
+        {(command, name) for name in names} or {(command,)}
+    )
+
+
+def test_help_of_the_search_tells_the_defaults_that_hold(run_command):
+    page = text_of(run_command("aeroact-hpo", "run", "--help").stdout)
+    for name in ("trials", "p_subset", "retrain", "max_params", "epochs", "batch_size", "seed"):
+        default = Project.model_fields[name].default
+        option = re.search(rf"--{name.replace('_', '-')} .*?\[default: (.*?)\]", page)
+        assert option is not None, name
+        assert option[1] == str(default)

@@ -1,0 +1,73 @@
+"""What several tests share: a small real dataset, and a small finished search of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+# Enough for the 10,000 holdout states on which an export is compared with Keras.
+ROWS = 13_000
+
+SMALL_SEARCH = [
+    "--trials=5",
+    "--max-params=3000",
+    "--max-layers=3",
+    "--p-subset=0.5",
+    "--retrain=3",
+    "--epochs=8",
+    "--retrain-epochs=25",
+    "--batch-size=64",
+    "--learning-rate=0.004",
+    "--workers=2",
+]
+
+
+def _run_command(*args: str | Path, **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / str(args[0])), *map(str, args[1:])]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def run_command():
+    """Run a command of aeroact as a user would: name and arguments in, what it said out."""
+    return _run_command
+
+
+@pytest.fixture(scope="session")
+def small_search() -> list[str]:
+    """Options of a search that takes seconds."""
+    return SMALL_SEARCH
+
+
+@pytest.fixture(scope="session")
+def dataset_file(tmp_path_factory) -> Path:
+    """A dataset of parcels that the package simulated."""
+    from aeroact.generate import Job, generate
+
+    path = tmp_path_factory.mktemp("data") / "activation.nc"
+    generate(path, Job(n=ROWS, seed=7))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished_run(dataset_file, tmp_path_factory) -> Path:
+    """The folder of a small search, done by the command."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    done = _run_command(
+        "aeroact-hpo", "run", "--data", dataset_file, "--out", folder, *SMALL_SEARCH
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(finished_run, tmp_path_factory) -> Path:
+    """An exported emulator, made by the command."""
+    folder = tmp_path_factory.mktemp("emulators") / "small-lightest"
+    done = _run_command("aeroact-export", finished_run, "--pick", "lightest", "--out", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

@@ -1,0 +1,177 @@
+"""A whole export: the bundle, the ranking, and what is refused."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from aeroact import zoo
+from aeroact.export import bench
+from aeroact.export.holdout import Holdout, arg2000_errors
+from aeroact.hpo.folder import RunFolder
+from aeroact.metrics import Errors
+
+
+@pytest.fixture
+def run_copy(finished_run, tmp_path):
+    """A run to spoil."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def test_a_bundle_holds_what_the_design_says(bundle):
+    names = {file.name for file in bundle.iterdir()}
+    assert names == {
+        "emulator.onnx",
+        "weights.nc",
+        "card.json",
+        "CARD.md",
+        "fn.png",
+        "SHA256SUMS",
+    }
+    # The sums are those of a tool that is not ours.
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=bundle, check=True)
+
+
+def test_the_card_tells_the_emulators_errors(bundle, finished_run):
+    emulator = zoo.load(bundle)
+    errors = Errors()
+    for x, fn in Holdout(RunFolder(finished_run)).blocks():
+        errors.add(fn, emulator.predict(x))
+    card = emulator.card
+    assert card["holdout"]["mse"] == pytest.approx(errors.mse, rel=1e-3)
+    assert card["holdout"]["r2"] == pytest.approx(errors.r2, rel=1e-5)
+    assert card["holdout"]["rows"] == errors.rows > 10_000
+    assert card["parity"]["keras"] <= 5e-6
+    assert card["parity"]["weights"] <= 5e-6
+    assert card["provenance"]["data"]["physics"] == "default"
+    text = (bundle / "CARD.md").read_text()
+    assert f"{errors.mse:.3e}"[:4] in text
+    assert "{{" not in text
+
+
+def test_arg2000_stands_beside_it_with_its_own_error(bundle, finished_run):
+    errors = arg2000_errors(Holdout(RunFolder(finished_run)))
+    # Known from the literature: about 1e-2 against a parcel model.
+    assert 1e-3 < errors.mse < 5e-2
+    assert zoo.load(bundle).card["arg2000"]["mse"] == pytest.approx(errors.mse, rel=1e-12)
+
+
+def test_the_table_shows_picks_errors_costs_and_files(finished_run, run_command, tmp_path):
+    ranking = tmp_path / "ranking.json"
+    out = tmp_path / "emulator"
+    done = run_command(
+        "aeroact-export", finished_run, "--pick=best", "--out", out, "--json", ranking, "--batch=64"
+    )
+    assert done.returncode == 0, done.stderr
+    *networks, arg2000 = json.loads(ranking.read_text())
+    assert arg2000["trial"] == "ARG2000"
+    assert [row["rank"] for row in networks] == [1, 2, 3]
+    assert [row["mse"] for row in networks] == sorted(row["mse"] for row in networks)
+    assert "best" in networks[0]["picks"]
+    assert all(row["us_per_sample"] > 0 for row in [*networks, arg2000])
+    for shown in ("5 trials, 3 emulators", "lightest", f"{arg2000['mse']:.2e}", str(out)):
+        assert shown in done.stdout
+    assert zoo.load(out).card["pick"]["rule"] == "best"
+
+
+def test_a_bundle_is_replaced_whole(bundle, finished_run, run_command, tmp_path):
+    out = shutil.copytree(bundle, tmp_path / "emulator")
+    (out / "stale.txt").touch()
+    assert run_command("aeroact-export", finished_run, "--out", out).returncode == 0
+    assert not (out / "stale.txt").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"emulator"}
+    zoo.load(out)
+
+
+def spoil_model(run):
+    for file in (run / "models").iterdir():
+        file.write_bytes(file.read_bytes()[:1000])
+
+
+def remove_data(run):
+    project = run / "project.toml"
+    lines = project.read_text().splitlines()
+    project.write_text(
+        "\n".join('data = "/no/such.nc"' if ln[:5] == "data " else ln for ln in lines)
+    )
+
+
+def remove_step2(run):
+    journal = run / "trials.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"step": 2' not in line))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoil_model, "no usable emulator"),
+        (remove_data, "/no/such.nc: the data of run"),
+        (remove_step2, "no retrained network"),
+        (lambda run: (run / "normalization.json").unlink(), "normalization.json: cannot read"),
+        (lambda run: (run / "normalization.json").write_text("{}"), "not a normalization"),
+        (lambda run: (run / "project.toml").unlink(), "no run is here"),
+        (lambda run: (run / "project.toml").write_text("[["), "project.toml: damaged"),
+    ],
+    ids=["models", "data", "step 2", "no statistics", "statistics", "no run", "project"],
+)
+def test_a_spoilt_run_is_one_line_and_leaves_nothing(spoil, said, run_copy, run_command, tmp_path):
+    spoil(run_copy)
+    done = run_command("aeroact-export", run_copy, "--out", tmp_path / "emulator")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "emulator").exists()
+
+
+def test_a_failed_retraining_is_never_picked(run_copy, run_command, tmp_path):
+    journal = run_copy / "trials.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    best = min((r for r in records if r["holdout"]), key=lambda r: r["holdout"]["mse"])
+    best["status"], best["message"] = "FAILED", "for the test"
+    journal.write_text("".join(json.dumps(r) + "\n" for r in records))
+    out = tmp_path / "emulator"
+    assert run_command("aeroact-export", run_copy, "--pick=best", "--out", out).returncode == 0
+    assert zoo.load(out).card["provenance"]["trial"] != best["name"]
+    done = run_command("aeroact-export", run_copy, f"--pick={best['name']}", "--out", out)
+    assert done.returncode == 1
+    assert "no such rule or usable trial" in done.stderr
+
+
+def test_without_a_run_it_takes_the_newest(run_copy, run_command, tmp_path):
+    nothing = run_command("aeroact-export", cwd=tmp_path)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no finished run is here" in nothing.stderr
+    (tmp_path / "runs").mkdir()
+    run_copy.rename(tmp_path / "runs" / "mine")
+    done = run_command("aeroact-export", "--pick=lightest", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    zoo.load(tmp_path / "emulators" / "mine-lightest")
+
+
+def test_times_are_taken_in_turn_on_one_core():
+    import os
+
+    calls, cores = [], set()
+
+    def predictor(name):
+        def predict(x):
+            assert x.shape == (512, 16)
+            calls.append(name)
+            cores.add(frozenset(os.sched_getaffinity(0)))
+
+        return predict
+
+    before = os.sched_getaffinity(0)
+    x = np.zeros((300, 16), np.float32)
+    timings = bench.time_all({name: predictor(name) for name in "ab"}, x, 512)
+    assert timings.keys() == {"a", "b"}
+    assert all(0 <= t.lower <= t.median <= t.upper for t in timings.values())
+    assert len(cores) == 1
+    assert len(next(iter(cores))) == 1
+    assert os.sched_getaffinity(0) == before
+    turns = "".join(calls[2:]).replace("a" * 40, "A").replace("b" * 40, "B")
+    assert turns == "AB" * 15

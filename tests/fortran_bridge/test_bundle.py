@@ -1,0 +1,68 @@
+"""What Python exports, Fortran predicts: the whole path, end to end."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import aeroact
+from aeroact.states import sample_rows
+
+BRIDGE = Path(__file__).parents[2] / "fortran_bridge"
+FIND_ORT = BRIDGE / "tests" / "find_onnxruntime.py"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("gfortran") and shutil.which("cmake")),
+    reason="needs a Fortran compiler and CMake: apt-get install gfortran cmake make",
+)
+
+
+@pytest.fixture(scope="module")
+def predict_states(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("predict_states")
+    for command in (
+        ["cmake", "-S", BRIDGE, "-B", folder, "-DAEROACT_BUILD_TESTS=OFF"],
+        ["cmake", "--build", folder],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    return folder / "examples" / "01_predict_states" / "predict_states"
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    found = subprocess.run([sys.executable, FIND_ORT], check=True, capture_output=True, text=True)
+    return {"AEROACT_ORT_LIB": found.stdout.strip()}
+
+
+def test_fortran_predicts_what_python_predicts(bundle, predict_states, environment, tmp_path):
+    x = sample_rows(0, 257, seed=11).astype(np.float32)
+    states = tmp_path / "states.txt"
+    # Nine digits are enough to give every float32 back.
+    np.savetxt(states, x, fmt="%.9g", header="16 columns in the order of the schema")
+    printed = subprocess.run(
+        [predict_states, bundle / "emulator.onnx", states],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout
+    fn = np.loadtxt(printed.splitlines())
+    expected = aeroact.load(bundle).predict(x)
+    assert fn.shape == expected.shape
+    assert np.ptp(expected) > 0.5  # something to get wrong
+    np.testing.assert_allclose(fn, expected, rtol=0, atol=1e-6)
+
+
+def test_a_broken_bundle_is_one_sentence(bundle, predict_states, environment, tmp_path):
+    broken = tmp_path / "emulator.onnx"
+    broken.write_bytes((bundle / "emulator.onnx").read_bytes()[:-500])
+    states = BRIDGE / "examples" / "01_predict_states" / "states.txt"
+    done = subprocess.run(
+        [predict_states, broken, states], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    assert str(broken) in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,147 @@
+"""Worker processes: results, errors, deaths, and leaving with the parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aeroact.hpo import workers
+
+
+@dataclass(frozen=True)
+class Task:
+    number: int
+    folder: Path
+
+
+def _nothing():
+    pass
+
+
+def _square(task):
+    return task.number**2
+
+
+def _stumble(task):
+    if task.number == 1:
+        raise ValueError("one is not enough")
+    return task.number
+
+
+def _die_once(task):
+    """Die of SIGKILL, as the system's out-of-memory killer would have it; live when tried again."""
+    mark = task.folder / f"{task.number}"
+    if task.number == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task.number
+
+
+def _die_always(task):
+    if task.number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task.number
+
+
+@pytest.fixture(autouse=True)
+def _work_is_importable(monkeypatch):
+    """Spawned processes import this file by its name; pytest's importlib mode hides it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    for work in (_nothing, _square, _stumble, _die_once, _die_always):
+        monkeypatch.setattr(work, "__module__", Path(__file__).stem)
+    monkeypatch.setitem(sys.modules, Path(__file__).stem, sys.modules[__name__])
+    monkeypatch.setattr(Task, "__module__", Path(__file__).stem)
+
+
+def run(work, n_tasks, n_workers, folder=Path()):
+    tasks = (Task(number, folder) for number in range(n_tasks))
+    outcomes = workers.run(tasks, work, n_workers, _nothing)
+    return {outcome.task.number: outcome for outcome in outcomes}
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_every_task_is_done_once(n_workers):
+    outcomes = run(_square, 4, n_workers)
+    assert {n: outcome.result for n, outcome in outcomes.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
+
+
+def test_an_error_is_an_outcome_and_the_others_go_on():
+    outcomes = run(_stumble, 3, 2)
+    assert outcomes[1].result is None
+    assert outcomes[1].message == "ValueError: one is not enough"
+    assert (outcomes[0].result, outcomes[2].result) == (0, 2)
+
+
+def test_a_task_whose_worker_is_killed_is_done_by_another(tmp_path):
+    outcomes = run(_die_once, 3, 2, tmp_path)
+    assert (tmp_path / "1").exists()
+    assert {outcome.result for outcome in outcomes.values()} == {0, 1, 2}
+
+
+def test_a_task_that_kills_its_workers_is_given_up(tmp_path):
+    outcomes = run(_die_always, 3, 2)
+    assert outcomes[1].result is None
+    assert "killed by SIGKILL, 2 times" in outcomes[1].message
+    assert (outcomes[0].result, outcomes[2].result) == (0, 2)
+
+
+def test_what_is_tried_next_may_depend_on_what_came_back():
+    """A task is only asked for when a worker is free."""
+    seen: list[int] = []
+
+    def tasks():
+        for number in range(3):
+            yield Task(number, Path())
+            assert len(seen) == number + 1  # its result is in before the next is asked for
+
+    for outcome in workers.run(tasks(), _square, 1, _nothing):
+        seen.append(outcome.task.number)
+        assert seen == list(range(len(seen)))
+
+
+ORPHANS = """
+import os, pathlib, sys, time
+from aeroact.hpo import workers
+
+def nothing():
+    pass
+
+def work(folder):
+    (pathlib.Path(folder) / str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(workers.run(iter([sys.argv[1]] * 2), work, 2, nothing))
+"""
+
+
+def test_workers_leave_when_the_parent_is_killed(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    started = tmp_path / "started"
+    started.mkdir()
+    parent = subprocess.Popen([sys.executable, script, started])
+    _wait_until(lambda: len(list(started.iterdir())) == 2)
+    pids = [int(path.name) for path in started.iterdir()]
+    parent.kill()
+    parent.wait()
+    _wait_until(lambda: not any(_alive(pid) for pid in pids))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
