@@ -76,6 +76,7 @@ def check(
     debug: Debug = False,
 ) -> None:
     """Say what is wrong with a dataset: row counts by reason. Exits with 1 if anything is."""
+    from rich.markup import escape
     from rich.table import Table
 
     from aeroact import dataset
@@ -83,12 +84,12 @@ def check(
     with dataset.open_dataset(file) as ds:
         report = dataset.check(ds)
         labelled = "fn" in ds
-    table = Table("finding", "rows", title=f"{file}: {report.rows:,} rows")
+    table = Table("finding", "rows", title=escape(f"{file}: {report.rows:,} rows"))
     table.columns[1].justify = "right"
     table.add_row("usable" if labelled else "usable as states (no fn)", f"{report.usable.sum():,}")
     table.add_row("without a label by the parcel model's status", f"{report.flagged:,}")
     for reason, rows in report.reasons.most_common():
-        table.add_row(reason, f"{rows:,}")
+        table.add_row(escape(reason), f"{rows:,}")
     console.console().print(table)
     if report.reasons:
         raise AeroactError(f"{file}: {len(report.reasons)} kinds of unsound rows")

@@ -43,7 +43,9 @@ def run(app: typer.Typer) -> None:
     Exit status 0 is success, 2 wrong use, 1 a failure with one line on standard
     error (and a traceback with ``--debug``), 130 an interruption by Ctrl-C.
     """
-    signal.signal(signal.SIGINT, _interrupt)
+    # Under nohup and in the background of a script, Ctrl-C is not meant for us.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except AeroactError as error:

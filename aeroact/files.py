@@ -43,6 +43,12 @@ def replacing(path: Path) -> Iterator[Path]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
+    except OSError as error:
+        # A write does not know its file's name, and nobody knows that of the part.
+        if error.filename in (None, str(part)):
+            error.filename = str(path)
+            error.filename2 = None
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -13,10 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+import aeroact
 from aeroact import dataset, schema
 from aeroact.console import Progress
 from aeroact.errors import AeroactError
@@ -27,6 +29,9 @@ from aeroact.states import sample_rows
 
 SHARD = 2 * 4096
 """Rows of a shard: a second or two of one core's work."""
+
+# The NetCDF library crashes when two threads enter it.
+_READING = Lock()
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Job:
         Size bins a mode.
     rtol : float
         Relative tolerance of the integration.
+    version : str
+        Of aeroact, because another one may compute otherwise.
     """
 
     n: int
@@ -55,6 +62,7 @@ class Job:
     physics: str = "default"
     bins: int = 50
     rtol: float = 1e-4
+    version: str = aeroact.__version__
 
 
 def generate(
@@ -90,6 +98,8 @@ def generate(
     AeroactError
         If `path` or its unfinished shards belong to another job, or the states are unsound.
     """
+    if path.is_dir():
+        raise AeroactError(f"{path}: is a folder; name the file to make")
     folder = path.with_name(f".{path.name}.shards")
     if path.exists():
         return _finished(path, job)
@@ -111,7 +121,7 @@ def job_for_states(states_file: Path, n: int | None, **settings: object) -> Job:
     """
     with dataset.open_dataset(states_file) as ds:
         rows = ds.sizes[schema.SAMPLE_DIM]
-        dataset.require_sound(states_file, dataset.check(ds))
+        dataset.require_sound(states_file, dataset.check(ds.drop_vars("fn", errors="ignore")))
     if n is not None and n > rows:
         raise AeroactError(f"{states_file}: has {rows:,} states, fewer than the {n:,} asked for")
     return Job(n=n or rows, states=sha256(states_file), **settings)  # type: ignore[arg-type]
@@ -173,7 +183,7 @@ def _states(job: Job, states_file: Path | None, start: int, stop: int) -> NDArra
     """Return the states of a shard in float32, the precision in which they are stored."""
     if states_file is None:
         return sample_rows(start, stop, job.seed).astype(np.float32)
-    with dataset.open_dataset(states_file) as ds:
+    with _READING, dataset.open_dataset(states_file) as ds:
         return dataset.states(ds.isel(nsamples=slice(start, stop))).astype(np.float32)
 
 
@@ -221,9 +231,18 @@ def _assemble(folder: Path, path: Path, job: Job) -> Counter[str]:
         ds,
         path,
         title="Activated fraction of aerosol in a rising cloud parcel",
-        command=f"aeroact-data generate -n {job.n} --seed {job.seed} --physics {job.physics}",
+        command=_command(job),
     )
     return _count(status)
+
+
+def _command(job: Job) -> str:
+    """Return the command that makes the dataset, with the states' sum in place of their file."""
+    states = "" if job.states == "sampled" else f" --states sha256:{job.states}"
+    return (
+        f"aeroact-data generate -n {job.n}{states} --seed {job.seed} --physics {job.physics}"
+        f" --bins {job.bins} --rtol {job.rtol:g}"
+    )
 
 
 def _count(status: NDArray[np.integer]) -> Counter[str]:

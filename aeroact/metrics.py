@@ -1,6 +1,7 @@
 """Errors of a prediction, accumulated block by block: MSE and R2, per mode and pooled."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from aeroact.schema import N_OUTPUTS
 class Errors:
     """Sums over all rows seen so far, from which the errors follow.
 
+    The truth is summed as its difference from the first row: it then cancels no digits,
+    and a truth that never varies has a spread of exactly zero.
+
     "Pooled" takes every mode of every row as one sample, as Yu et al. (2024) do.
     R2 is the coefficient of determination, 1 - SSE / SST; it is NaN where the truth
     does not vary, because nothing is there to be explained.
@@ -19,8 +23,9 @@ class Errors:
 
     rows: int = 0
     _squared_error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
-    _truth: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
-    _squared_truth: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
+    _first: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
+    _shifted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
+    _squared: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_OUTPUTS))
 
     def add(self, truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> None:
         """Take in a block of rows.
@@ -33,17 +38,22 @@ class Errors:
         Raises
         ------
         ValueError
-            If the shapes differ, or a value is not finite: one NaN would hide every error.
+            If a shape is another, or a value is not finite: one NaN would hide every error.
         """
         if truth.shape != prediction.shape:
             raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ")
+        if truth.ndim != 2 or truth.shape[1] != N_OUTPUTS:
+            raise ValueError(f"fractions have shape {truth.shape}; they need (n, {N_OUTPUTS})")
         y, p = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
         if not (np.isfinite(y).all() and np.isfinite(p).all()):
             raise ValueError("an activated fraction is not finite")
+        if self.rows == 0 and len(y):
+            self._first = y[0].copy()
+        shifted = y - self._first
         self.rows += len(y)
         self._squared_error += ((p - y) ** 2).sum(axis=0)
-        self._truth += y.sum(axis=0)
-        self._squared_truth += (y**2).sum(axis=0)
+        self._shifted += shifted.sum(axis=0)
+        self._squared += (shifted**2).sum(axis=0)
 
     @property
     def mse_by_mode(self) -> NDArray[np.float64]:
@@ -58,23 +68,22 @@ class Errors:
     @property
     def r2_by_mode(self) -> NDArray[np.float64]:
         """Coefficient of determination of each mode, shape (4,)."""
-        return _r2(self._squared_error, self._truth, self._squared_truth, self.rows)
+        return _r2(self._squared_error, self._spread)
 
     @property
     def r2(self) -> float:
         """Coefficient of determination over all modes."""
-        sums = (self._squared_error, self._truth, self._squared_truth)
-        error, truth, squared = (np.atleast_1d(part.sum()) for part in sums)
-        return float(_r2(error, truth, squared, self.rows * N_OUTPUTS)[0])
+        mean = self._first + self._shifted / self.rows
+        # Within the modes, and between them.
+        spread = self._spread.sum() + self.rows * ((mean - mean.mean()) ** 2).sum()
+        return float(_r2(self._squared_error.sum(), spread))
+
+    @property
+    def _spread(self) -> NDArray[np.float64]:
+        """Squared differences of the truth from its mean, summed, shape (4,)."""
+        return self._squared - self._shifted**2 / self.rows
 
 
-def _r2(
-    squared_error: NDArray[np.float64],
-    truth: NDArray[np.float64],
-    squared_truth: NDArray[np.float64],
-    n: int,
-) -> NDArray[np.float64]:
-    spread = squared_truth - truth**2 / n
-    # Fractions lie in [0, 1], so these sums carry a rounding error of about n * 1e-16.
-    constant = spread <= 1e-14 * n
+def _r2(squared_error: Any, spread: Any) -> NDArray[np.float64]:
+    constant = spread <= 0
     return np.where(constant, np.nan, 1 - squared_error / np.where(constant, 1.0, spread))

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ hygroscopicity of primary carbon."""
 PRESETS: dict[str, tuple[Transform, ...]] = {"zscore": PLAIN, "log": LOG_WIDE}
 
 # Below these a column has no effect on activation; they keep log finite at zero.
-_FLOORS = {"wbar": 1e-2, "num_aer": 1e-4, "r_aer": 1e-4, "kappa": 1e-10}
+_FLOORS = {"wbar": 1e-2, "num_aer": 1e-6, "r_aer": 1e-4, "kappa": 1e-10}
 
 
 def _floor(column: str) -> float:
@@ -129,14 +129,23 @@ class Normalization:
             records = json.loads(text)["columns"]
             names = tuple(record["column"] for record in records)
             transform = tuple(record["transform"] for record in records)
-            statistics = {
-                name: np.array([record[name] for record in records], np.float32)
-                for name in _STATISTICS
-            }
+            with np.errstate(over="ignore"):
+                statistics = {
+                    name: np.array([float(record[name]) for record in records]).astype(np.float32)
+                    for name in _STATISTICS
+                }
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise AeroactError(f"not a normalization of aeroact ({error!r})") from error
         if names != COLUMNS:
             raise AeroactError(f"normalization is for columns {names}, not {COLUMNS}")
+        for j, column in enumerate(COLUMNS):
+            if transform[j] not in get_args(Transform):
+                raise AeroactError(f"{column}: unknown transform {transform[j]!r}")
+            if not all(np.isfinite(values[j]) for values in statistics.values()):
+                raise AeroactError(f"{column}: a statistic is not finite")
+            unfloored = transform[j] == "log" and statistics["floor"][j] <= 0
+            if statistics["std"][j] <= 0 or unfloored:
+                raise AeroactError(f"{column}: a standard deviation or a floor is not positive")
         return cls(transform, **statistics)
 
     def save(self, path: Path) -> None:
@@ -156,6 +165,8 @@ class Normalization:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise AeroactError(f"{path}: cannot read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise AeroactError(f"{path}: not a normalization of aeroact ({error})") from error
         except AeroactError as error:
             raise AeroactError(f"{path}: {error}") from error
 
@@ -198,6 +209,10 @@ def fit(
     for block in blocks:
         if len(block) == 0:
             continue
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            column = COLUMNS[int(np.argmin(finite))]
+            raise AeroactError(f"{column}: a training row is not finite; see aeroact-data check")
         t = _transformed(block, is_log, floor)
         m = len(t)
         block_mean = t.mean(axis=0)
@@ -208,9 +223,6 @@ def fit(
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
     if count == 0:
         raise AeroactError("no training rows to fit the normalization on")
-    if not np.all(np.isfinite(square)):
-        column = COLUMNS[int(np.argmin(np.isfinite(square)))]
-        raise AeroactError(f"{column}: a training row is not finite; see aeroact-data check")
 
     std = np.sqrt(square / count)
     # Rounding noise of a constant column is not a scale.

@@ -98,7 +98,8 @@ class Emulator:
         fn = self.predict(dataset.states(dataset.in_schema(ds)))
         attrs = {"units": schema.FN.units, "long_name": schema.FN.long_name}
         dims = (schema.SAMPLE_DIM, schema.MODE_DIM)
-        return xr.DataArray(fn, dims=dims, name=schema.FN.name, attrs=attrs)
+        coords = {dim: ds[dim] for dim in dims if dim in ds.coords}
+        return xr.DataArray(fn, coords, dims, schema.FN.name, attrs)
 
     def in_domain(self, x: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Say which states lie within the bounds of the training data, shape (n,)."""
@@ -126,7 +127,10 @@ def load(bundle: str | Path, threads: int = 1) -> Emulator:
     """
     folder = Path(bundle)
     verify_sums(folder)
-    card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    try:
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AeroactError(f"{folder / CARD_FILE}: not a model card ({error})") from error
     try:
         return Emulator((folder / ONNX_FILE).read_bytes(), card, threads)
     except AeroactError as error:
@@ -145,7 +149,7 @@ def verify_sums(folder: Path) -> None:
     if not sums.is_file():
         raise AeroactError(f"{folder}: not an emulator bundle ({SUMS_FILE} is missing)")
     listed = {}
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         expected, _, name = line.partition("  ")
         listed[name] = expected
     wrong = sorted({ONNX_FILE, CARD_FILE} - listed.keys())

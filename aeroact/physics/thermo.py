@@ -13,6 +13,10 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .constants import MELTING_POINT, STANDARD_PRESSURE, Physics
+from .stale import drop_stale_kernels
+
+# Here, because every module with a kernel imports this one.
+drop_stale_kernels()
 
 _FloatOrArray = Any  # float in and float out, or arrays
 

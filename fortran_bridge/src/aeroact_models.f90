@@ -207,11 +207,17 @@ contains
   end subroutine metadata
 
   !> Release the model. Freeing a model that is not loaded does nothing.
-  subroutine free(self)
+  subroutine free(self, stat, errmsg)
     class(aeroact_model), intent(inout) :: self
+    integer, intent(out), optional :: stat
+      !! always `AEROACT_OK`: nothing in a release can fail
+    character(len=*), intent(out), optional :: errmsg
+      !! blank
 
     type(ieee_status_type) :: caller
 
+    if (present(stat)) stat = AEROACT_OK
+    if (present(errmsg)) errmsg = ''
     call ieee_get_status(caller)
     call ieee_set_halting_mode(ieee_all, .false.)
     call release_session(self%number)

@@ -59,9 +59,16 @@ contains
   end subroutine aeroact_init
 
   !> Let go of ONNX Runtime and of every model that is still loaded.
-  subroutine aeroact_finalize()
+  subroutine aeroact_finalize(stat, errmsg)
+    integer, intent(out), optional :: stat
+      !! always `AEROACT_OK`: nothing in a release can fail
+    character(len=*), intent(out), optional :: errmsg
+      !! blank
+
     type(ieee_status_type) :: caller
 
+    if (present(stat)) stat = AEROACT_OK
+    if (present(errmsg)) errmsg = ''
     call ieee_get_status(caller)
     call ieee_set_halting_mode(ieee_all, .false.)
     call release_all_sessions()

@@ -38,7 +38,10 @@ contains
     call second%load(data_file('other.onnx'), stat, errmsg)
     call predicts_as_expected(first, 'mlp', 7)
     call predicts_as_expected(second, 'other', 7)
-    call first%free()
+    stat = -1
+    call first%free(stat, errmsg)
+    call expect(AEROACT_OK, stat, errmsg, 'free')
+    call is_not_loaded(first)
     call predicts_as_expected(second, 'other', nstates)
   end subroutine two_models
 

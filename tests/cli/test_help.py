@@ -33,9 +33,8 @@ def test_help_has_an_example_of_the_command(command, run_command):
 def test_no_command_of_a_group_is_left_out_above(command, run_command):
     listed = re.search(r"Commands ─+╮\n(.*?)╰", run_command(command, "--help").stdout, re.DOTALL)
     names = re.findall(r"^│ (\w+) ", listed[1], re.MULTILINE) if listed else []
-    assert {known for known in COMMANDS if known[0] == command} == (
-        {(command, name) for name in names} or {(command,)}
-    )
+    offered: set[tuple[str, ...]] = {(command, name) for name in names} or {(command,)}
+    assert offered == {known for known in COMMANDS if known[0] == command}
 
 
 def test_help_of_the_search_tells_the_defaults_that_hold(run_command):
