@@ -90,6 +90,6 @@ def check(
     table.add_row("without a label by the parcel model's status", f"{report.flagged:,}")
     for reason, rows in report.reasons.most_common():
         table.add_row(escape(reason), f"{rows:,}")
-    console.console().print(table)
+    console.print_table(table)
     if report.reasons:
         raise AeroactError(f"{file}: {len(report.reasons)} kinds of unsound rows")

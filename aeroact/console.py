@@ -13,7 +13,7 @@ import typer
 from aeroact.errors import AeroactError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
 _debug = False
 
@@ -73,13 +73,18 @@ def _fail(message: str, error: BaseException, status: int = 1) -> None:
     sys.exit(status)
 
 
-def console() -> "Console":
-    """Return the terminal, or plain text of a width that holds our tables when piped."""
+def print_table(table: "Table") -> None:
+    """Print a table: framed on a terminal, plain columns wide enough for it when piped."""
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console()
-    return Console(width=int(os.environ.get("COLUMNS", "120")), highlight=False)
+        Console().print(table)
+        return
+    screen = Console(width=int(os.environ.get("COLUMNS", "160")), highlight=False)
+    # A title would be folded to the width of its table.
+    screen.print(table.title, soft_wrap=True)
+    table.title = table.box = None
+    screen.print(table)
 
 
 class Progress(Protocol):

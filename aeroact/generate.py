@@ -102,7 +102,10 @@ def generate(
         raise AeroactError(f"{path}: is a folder; name the file to make")
     folder = path.with_name(f".{path.name}.shards")
     if path.exists():
-        return _finished(path, job)
+        statuses = _finished(path, job)
+        if progress:
+            progress(job.n)
+        return statuses
     with locked(folder):
         _claim(folder, job)
         _run_shards(folder, job, states_file, workers or os.cpu_count() or 1, progress)

@@ -69,7 +69,9 @@ def export(
         write_text(json_file, json.dumps(records, indent=1) + "\n")
     _print(folder, records, ranking)
     print(f"Picked trial {chosen.trial.name}, {pick}: {meaning}.")
-    print(f"Emulator: {out}/emulator.onnx   card: {out}/CARD.md   figure: {out}/fn.png")
+    print(f"Emulator: {out}/emulator.onnx")
+    print(f"Its card: {out}/CARD.md")
+    print(f"Its figure: {out}/fn.png")
 
 
 def _newest_run() -> Path:
@@ -143,6 +145,6 @@ def _print(folder: Any, records: list[dict[str, Any]], ranking: Any) -> None:
             f"{record['us_per_sample']:.3f}",
             f"{record['multiple_of_arg2000']:.1f}",
         )
-    console.console().print(table)
+    console.print_table(table)
     for name, reason in ranking.refused.items():
         print(f"refused: trial {name}: {reason}")

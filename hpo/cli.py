@@ -122,7 +122,6 @@ def _print_result(out: Path, result: Any) -> None:
 
     from aeroact.hpo.tables import by_holdout, nodes_text
 
-    screen = console.console()
     table = Table(title=f"Step 2 of {out}: holdout errors of the retrained networks")
     for heading, justify in (
         ("rank", "right"),
@@ -144,15 +143,15 @@ def _print_result(out: Path, result: Any) -> None:
             f"{trial.params:,}",
             nodes_text(trial),
         )
-    screen.print(table)
+    console.print_table(table)
     failed = [t for step in (result.step1, result.step2) for t in step.values()]
     failed = [trial for trial in failed if trial.status == "FAILED"]
     for trial in failed:
         print(f"failed: trial {trial.name} in Step {trial.step}: {trial.message}")
     cost, project = result.cost, result.project
+    print(f"Cost: {cost.step1:.0f} s of training in Step 1, {cost.step2:.0f} s in Step 2:")
     print(
-        f"Cost: Step 1 {cost.step1:.0f} s, Step 2 {cost.step2:.0f} s of training, "
-        f"{cost.fraction:.3f} of a one-step search (estimated {cost.one_step:.0f} s); "
+        f"  {cost.fraction:.2f} of a one-step search, estimated at {cost.one_step:.0f} s; "
         f"p_subset + p_retrain = {project.p_subset:g} + {project.p_retrain:g} = {cost.nominal:g}"
     )
     print(f"Files: {out}/step1.csv, {out}/step2.csv, {out}/models/")

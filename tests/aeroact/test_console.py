@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import typer
+from rich.table import Table
 
 from aeroact import console
 from aeroact.errors import AeroactError
@@ -163,6 +164,21 @@ def test_progress_on_a_terminal_is_a_bar_with_the_time_left() -> None:
     assert "\x1b[" in shown
 
 
-def test_piped_text_has_no_escape_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    console.console().print("[bold red]text[/] 1,000")
-    assert capsys.readouterr().out == "text 1,000\n"
+def test_a_piped_table_is_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("[bold]finding[/]", "rows", title="a file")
+    table.add_row("usable", "1,000")
+    console.print_table(table)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["a", "file"],
+        ["finding", "rows"],
+        ["usable", "1,000"],
+    ]
+
+
+def test_a_table_on_a_terminal_has_a_frame() -> None:
+    shown = on_a_terminal(
+        "from aeroact import console\n"
+        "from rich.table import Table\n"
+        "console.print_table(Table('finding', 'rows'))"
+    )
+    assert "┃" in shown
