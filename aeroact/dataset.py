@@ -359,15 +359,12 @@ def from_arrays(
     import xarray as xr
 
     ds = xr.Dataset(coords={MODE_DIM: (MODE_DIM, list(schema.MODES), {"long_name": "MAM4 mode"})})
-    values = [(v, x[:, schema.column_slice(v)]) for v in schema.INPUTS]
-    if fn is not None:
-        values.append((schema.FN, fn))
-    for variable, columns in values:
-        attrs = {"units": variable.units, "long_name": variable.long_name}
-        if variable.per_mode:
-            ds[variable.name] = ((SAMPLE_DIM, MODE_DIM), columns, attrs)
-        else:
-            ds[variable.name] = (SAMPLE_DIM, columns[:, 0], attrs)
+    values = schema.split_state(x) | ({} if fn is None else {schema.FN.name: fn})
+    for variable in (*schema.INPUTS, schema.FN):
+        if variable.name in values:
+            dims = (SAMPLE_DIM, MODE_DIM) if variable.per_mode else (SAMPLE_DIM,)
+            attrs = {"units": variable.units, "long_name": variable.long_name}
+            ds[variable.name] = (dims, values[variable.name], attrs)
     for name, value in extra.items():
         ds[name] = (SAMPLE_DIM, value)
     return ds

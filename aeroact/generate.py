@@ -191,18 +191,8 @@ def _states(job: Job, states_file: Path | None, start: int, stop: int) -> NDArra
 
 
 def _simulate_shard(path: Path, x: NDArray[np.float32], job: Job) -> None:
-    columns = [x[:, schema.column_slice(v)].astype(np.float64) for v in schema.INPUTS]
-    tair, pressure, rh, wbar = (column[:, 0] for column in columns[:4])
-    result = simulate(
-        tair,
-        pressure,
-        rh,
-        wbar,
-        *columns[4:],
-        physics=job.physics,
-        bins=job.bins,
-        rtol=job.rtol,
-    )
+    state = schema.split_state(x.astype(np.float64))
+    result = simulate(**state, physics=job.physics, bins=job.bins, rtol=job.rtol)
     with replacing(path) as part, part.open("wb") as handle:
         np.savez(
             handle,

@@ -6,8 +6,13 @@ the Modal Aerosol Module (MAM4).
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aeroact.physics.constants import MAM4_SIGMA_G, VALID_RANGE, Bounds
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = "1"
 
@@ -107,3 +112,20 @@ def column_slice(variable: Variable) -> slice:
     """Return where the columns of an input variable stand in the state vector."""
     first = COLUMNS.index(variable.columns[0])
     return slice(first, first + len(variable.columns))
+
+
+def split_state(x: "NDArray[np.floating]") -> "dict[str, NDArray[np.floating]]":
+    """Take states apart into the arguments of `aeroact.simulate`.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, 16)
+        States in schema units and column order.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n,) or (n, 4)
+        The input variables by name.
+    """
+    columns = {variable.name: x[:, column_slice(variable)] for variable in INPUTS}
+    return {v.name: columns[v.name] if v.per_mode else columns[v.name][:, 0] for v in INPUTS}

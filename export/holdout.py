@@ -63,9 +63,9 @@ class Holdout:
 
 def predict_arg2000(x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what E3SM's parameterization makes of states (n, 16): fractions (n, 4)."""
-    columns = [x[:, schema.column_slice(v)].astype(np.float64) for v in schema.INPUTS]
-    tair, pressure, _, wbar = (column[:, 0] for column in columns[:4])
-    return arg2000(tair, pressure, wbar, *columns[4:]).fn
+    state = schema.split_state(x.astype(np.float64))
+    del state["rh"]  # ARG2000 starts at saturation
+    return arg2000(**state).fn
 
 
 def arg2000_errors(holdout: Holdout) -> Errors:

@@ -135,7 +135,7 @@ def _search(folder: RunFolder, project: Project, n_workers: int) -> Result:
         first = step1.run(project, folder, n_workers, progress)
     tables.write_step1(folder.step1_table, first)
 
-    chosen = step2.ranked(first)[: project.retrain]
+    chosen = step2.shortlist(first, project.retrain)
     with console.progress("Step 2, retraining", len(chosen)) as progress:
         second = step2.run(project, folder, chosen, n_workers, progress)
     # The last file of a run: with it, the run is finished.

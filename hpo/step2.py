@@ -40,6 +40,23 @@ def ranked(trials: dict[str, Trial]) -> list[Trial]:
     return sorted(completed, key=lambda trial: (trial.best_val_mse, trial.name))
 
 
+def shortlist(trials: dict[str, Trial], n: int) -> list[Trial]:
+    """Return the n trials of Step 1 with the lowest validation MSE, best first.
+
+    Raises
+    ------
+    AeroactError
+        If there is not even one to choose.
+    """
+    chosen = ranked(trials)[:n]
+    if not chosen:
+        message = next((t.message for t in trials.values() if t.message), "there were none")
+        raise AeroactError(
+            f"none of the {len(trials)} trials of Step 1 succeeded, the first because {message}"
+        )
+    return chosen
+
+
 def run(
     project: Project, folder: RunFolder, chosen: list[Trial], n_workers: int, progress: Progress
 ) -> dict[str, Trial]:

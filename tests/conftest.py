@@ -26,9 +26,11 @@ SMALL_SEARCH = [
 ]
 
 
-def _run_command(*args: str | Path, **kwargs) -> subprocess.CompletedProcess[str]:
+def _run_command(
+    *args: str | Path, timeout: float = 300, **kwargs
+) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / str(args[0])), *map(str, args[1:])]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,12 @@
 """The schema is a contract with files, networks and Fortran: nothing in it may move."""
 
+from inspect import signature
+
+import numpy as np
 import pytest
 
 from aeroact import schema
+from aeroact.physics.parcel import simulate
 
 
 def test_the_state_has_sixteen_columns_in_the_order_of_the_contract() -> None:
@@ -86,3 +90,14 @@ def test_every_column_knows_its_variable() -> None:
 def test_bounds_are_an_interval_that_holds_no_negative_value(variable: schema.Variable) -> None:
     low, high, _ = variable.bounds
     assert 0 <= low < high
+
+
+def test_a_state_taken_apart_is_the_arguments_of_the_parcel_model() -> None:
+    x = np.arange(48.0).reshape(3, 16)
+    parts = schema.split_state(x)
+    assert list(parts) == [name for name in signature(simulate).parameters if name in parts]
+    assert len(parts) == 7
+    np.testing.assert_array_equal(parts["wbar"], x[:, 3])
+    np.testing.assert_array_equal(parts["r_aer"], x[:, 8:12])
+    whole = np.concatenate([part.reshape(3, -1) for part in parts.values()], axis=1)
+    np.testing.assert_array_equal(whole, x)

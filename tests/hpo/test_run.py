@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 from aeroact import dataset
+from aeroact.errors import AeroactError
 from aeroact.hpo.folder import RunFolder
+from aeroact.hpo.journal import Trial
 from aeroact.hpo.space import architectures
+from aeroact.hpo.step1 import _stop_if_hopeless
+from aeroact.hpo.step2 import shortlist
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -179,17 +183,26 @@ def test_a_second_process_on_the_same_run_is_sent_away(
     assert "another process is working here" in second.stderr
 
 
-def test_failed_trials_are_recorded_and_end_a_hopeless_search(tmp_path):
-    from aeroact.errors import AeroactError
-    from aeroact.hpo.journal import Trial
-    from aeroact.hpo.step1 import _stop_if_hopeless
-
+def test_a_hopeless_search_is_ended():
     failed = {str(k): Trial(1, str(k), (8,), "FAILED", message="no memory") for k in range(5)}
     good = {f"g{k}": Trial(1, f"g{k}", (8,), "COMPLETED", val_mse=[0.1]) for k in range(5)}
     _stop_if_hopeless(dict(list(failed.items())[:4]))
     _stop_if_hopeless(failed | good)
     with pytest.raises(AeroactError, match=r"5 of 5 trials failed.*no memory"):
         _stop_if_hopeless(failed)
+
+
+def test_the_shortlist_is_the_best_of_what_succeeded():
+    failed = Trial(1, "0", (8,), "FAILED", message="no memory")
+    trials = {t.name: t for t in (failed, *(completed(str(k), 0.5 - 0.1 * k) for k in (1, 2, 3)))}
+    assert [trial.name for trial in shortlist(trials, 2)] == ["3", "2"]
+    assert len(shortlist(trials, 10)) == 3
+    with pytest.raises(AeroactError, match=r"none of the 1 trials .* because no memory"):
+        shortlist({"0": failed}, 2)
+
+
+def completed(name: str, mse: float) -> Trial:
+    return Trial(1, name, (8,), "COMPLETED", val_mse=[1.0, mse])
 
 
 def test_changed_data_are_noticed(finished_run, tmp_path, run_command):
