@@ -1,13 +1,17 @@
 """What several tests share: a small real dataset, and a small finished search of it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
+# No example has a time limit on a busy machine. Where a failure would stop a change that did
+# not cause it, the examples are always the same; elsewhere each run looks for new ones.
+settings.register_profile("aeroact", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("aeroact")
 
 # Enough for the 10,000 holdout states on which an export is compared with Keras.
 ROWS = 13_000

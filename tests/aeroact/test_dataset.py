@@ -323,7 +323,7 @@ def test_values_at_the_edge_of_sense_are_sound(name: str, value: float) -> None:
     assert report.usable.all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, N - 1), st.integers(0, 3), st.sampled_from(UNSOUND))),
     st.integers(1, N + 5),
@@ -408,7 +408,6 @@ def test_a_dataset_without_a_usable_row_is_refused() -> None:
 fractions = st.floats(0, 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=300), fractions, fractions, st.integers(0, 99))
 def test_a_split_shares_out_every_usable_row_exactly_once(
     mask: list[bool], holdout: float, validation: float, seed: int
@@ -455,7 +454,7 @@ def test_the_first_rows_of_the_training_part_are_a_fair_sample_of_the_file() -> 
 # Reading chosen rows
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.permutations(range(N)), st.integers(0, N), st.integers(1, N + 5))
 def test_chosen_rows_come_in_the_order_asked_for(order: list[int], n: int, size: int) -> None:
     ds, rows = labelled(), np.array(order[:n], np.int64)
@@ -467,7 +466,7 @@ def test_chosen_rows_come_in_the_order_asked_for(order: list[int], n: int, size:
         np.testing.assert_array_equal(array, expected[rows])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.booleans(), min_size=N, max_size=N), st.integers(1, N + 5))
 def test_a_stream_is_what_is_taken_at_once(mask: list[bool], size: int) -> None:
     ds, chosen = labelled(), np.array(mask)
@@ -487,7 +486,6 @@ def test_rows_are_taken_in_schema_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:, 1], labelled()["pressure"].values[[3, 1]], rtol=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(1, N + 5))
 def test_blocks_tile_the_rows(size: int) -> None:
     ds = labelled()

@@ -221,7 +221,7 @@ def all_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shards_of(target)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.sets(st.sampled_from(range(4))))
 def test_whichever_shards_are_there_the_file_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, all_shards: Path, reference: Path, lost: set[int]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,7 +26,6 @@ def errors_of(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> 
     return errors
 
 
-@settings(deadline=None)
 @given(pairs())
 def test_errors_follow_the_textbook(pair: Pair) -> None:
     truth, prediction = pair
@@ -41,7 +40,6 @@ def test_errors_follow_the_textbook(pair: Pair) -> None:
     np.testing.assert_allclose(errors.r2, 1 - squares.sum() / pooled, rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(pairs(), st.lists(st.integers(0, 60), max_size=5))
 def test_blocks_give_what_one_go_gives(pair: Pair, cuts: list[int]) -> None:
     truth, prediction = pair
@@ -83,7 +81,6 @@ def test_r2_of_a_perfect_prediction_is_one_and_of_the_mean_is_zero() -> None:
     np.testing.assert_allclose(errors_of(truth, mean).r2_by_mode, 0.0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(1, 2000), st.floats(-1, 1))
 def test_a_mode_whose_truth_does_not_vary_has_no_r2(value: float, rows: int, offset: float) -> None:
     truth = np.random.default_rng(2).random((rows + 1, 4))

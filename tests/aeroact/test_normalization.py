@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -46,7 +46,6 @@ def assert_same(a: Normalization, b: Normalization) -> None:
 # Fitting
 
 
-@settings(deadline=None)
 @given(presets, st.integers(0, 999), st.integers(2, 200), st.lists(st.integers(0, 200), max_size=6))
 def test_any_cut_into_blocks_gives_the_statistics_of_everything_at_once(
     transform: tuple[Transform, ...], seed: int, n: int, cuts: list[int]
@@ -80,7 +79,6 @@ def test_statistics_are_held_in_the_precision_of_the_graph() -> None:
     assert {getattr(found, name).dtype for name in STATISTICS} == {np.dtype(np.float32)}
 
 
-@settings(deadline=None)
 @given(
     presets,
     st.sampled_from(COLUMNS),
@@ -171,7 +169,6 @@ def test_training_rows_become_zero_mean_and_unit_spread() -> None:
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-4)
 
 
-@settings(deadline=None)
 @given(presets, st.integers(0, 999), st.integers(2, 100))
 def test_what_is_applied_can_be_inverted(
     transform: tuple[Transform, ...], seed: int, n: int
@@ -185,7 +182,6 @@ def test_what_is_applied_can_be_inverted(
     assert (np.abs(found.invert(z) - expected) <= 2e-6 * (np.abs(expected) + scale)).all()
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(COLUMNS), st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=20, unique=True)
 )
@@ -233,7 +229,6 @@ float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 positive32 = st.floats(2.0**-100, 2.0**100, width=32)
 
 
-@settings(deadline=None)
 @given(st.data(), presets)
 def test_json_gives_back_every_bit(data: st.DataObject, transform: tuple[Transform, ...]) -> None:
     def draw(elements: st.SearchStrategy[float]) -> NDArray[np.float32]:

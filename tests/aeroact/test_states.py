@@ -75,7 +75,7 @@ def test_hygroscopicity_is_a_mixture_of_its_species() -> None:
     assert 1e-2 < column("kappa_pcarbon").max() <= 0.1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2 * BLOCK), st.integers(0, 2 * BLOCK), st.integers(0, 3))
 def test_a_smaller_sample_is_the_beginning_of_a_larger_one(n: int, m: int, seed: int) -> None:
     small, large = sorted((n, m))
@@ -84,7 +84,7 @@ def test_a_smaller_sample_is_the_beginning_of_a_larger_one(n: int, m: int, seed:
     np.testing.assert_array_equal(sample_rows(0, small, seed), rows[:small])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 3 * BLOCK), st.integers(0, 3 * BLOCK))
 def test_any_cut_of_the_sequence_is_what_stands_there(start: int, stop: int) -> None:
     start, stop = sorted((start, stop))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroact.physics.constants import preset
@@ -53,7 +53,6 @@ def test_critical_supersaturation_published():
     np.testing.assert_allclose(100.0 * critical, [0.117, 0.37, 1.0, 2.12], rtol=0.05)
 
 
-@settings(deadline=None)
 @given(dry_radii, kappas, temperatures)
 def test_critical_is_the_maximum_of_the_curve(dry, kappa, tair):
     critical = float(critical_supersaturation(dry, kappa, tair))
@@ -63,14 +62,12 @@ def test_critical_is_the_maximum_of_the_curve(dry, kappa, tair):
     assert curve.max() >= critical * (1.0 - 2e-3) - 1e-9
 
 
-@settings(deadline=None)
 @given(dry_radii, kappas, temperatures)
 def test_inverse(dry, kappa, tair):
     critical = critical_supersaturation(dry, kappa, tair)
     assert activating_dry_radius(critical, kappa, tair) == pytest.approx(dry, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(dry_radii, kappas, kappas, temperatures)
 def test_more_soluble_activates_no_later(dry, kappa, other, tair):
     low, high = sorted((kappa, other))
@@ -78,7 +75,6 @@ def test_more_soluble_activates_no_later(dry, kappa, other, tair):
     assert critical_supersaturation(dry, high, tair) <= later * (1.0 + 1e-13)
 
 
-@settings(deadline=None)
 @given(
     dry_radii.filter(lambda dry: dry >= 3e-9),
     st.floats(-3.0, 0.3),
