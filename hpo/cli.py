@@ -123,16 +123,9 @@ def _print_result(out: Path, result: Any) -> None:
     from aeroact.hpo.tables import by_holdout, nodes_text
 
     table = Table(title=f"Step 2 of {out}: holdout errors of the retrained networks")
-    for heading, justify in (
-        ("rank", "right"),
-        ("trial", "left"),
-        ("MSE", "right"),
-        ("R2", "right"),
-        ("layers", "right"),
-        ("parameters", "right"),
-        ("nodes", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=heading != "nodes")  # type: ignore[arg-type]
+    for heading in ("rank", "trial", "MSE", "R2", "layers", "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("nodes")
     for rank, trial in enumerate(by_holdout(result.step2), start=1):
         table.add_row(
             str(rank),
@@ -144,10 +137,9 @@ def _print_result(out: Path, result: Any) -> None:
             nodes_text(trial),
         )
     console.print_table(table)
-    failed = [t for step in (result.step1, result.step2) for t in step.values()]
-    failed = [trial for trial in failed if trial.status == "FAILED"]
-    for trial in failed:
-        print(f"failed: trial {trial.name} in Step {trial.step}: {trial.message}")
+    for trial in (*result.step1.values(), *result.step2.values()):
+        if trial.status == "FAILED":
+            print(f"failed: trial {trial.name} in Step {trial.step}: {trial.message}")
     cost, project = result.cost, result.project
     print(f"Cost: {cost.step1:.0f} s of training in Step 1, {cost.step2:.0f} s in Step 2:")
     print(
