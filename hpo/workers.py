@@ -2,6 +2,9 @@
 
 Tasks are pulled one at a time, when a worker is free, so that what is tried next may
 depend on what has come back.
+
+An error of a task is its outcome. A full disk or missing data are no fault of the task:
+they end the work, and nothing is recorded that would keep it from being tried again.
 """
 
 import contextlib
@@ -14,11 +17,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
+from aeroact.errors import AeroactError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _spawn = multiprocessing.get_context("spawn")
 _ATTEMPTS = 2
+_NOT_THE_TASKS_FAULT = (OSError, AeroactError)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,11 @@ def run(
     Outcome
         In the order in which tasks end. A task whose worker dies is given to a new one,
         once; then its outcome says how the worker died.
+
+    Raises
+    ------
+    OSError, AeroactError
+        What a worker met that is no fault of its task.
     """
     workers: list[_Worker[Task, Result]] = []
     try:
@@ -126,9 +137,11 @@ def _collect(
     assert task is not None
     try:
         if worker.pipe.poll():
-            result, message = worker.pipe.recv()
+            result, error = worker.pipe.recv()
             worker.task = None
-            return Outcome(task, worker.number, result, message)
+            if isinstance(error, _NOT_THE_TASKS_FAULT):
+                raise error
+            return Outcome(task, worker.number, result, error)
     except (EOFError, ConnectionResetError):
         worker.process.join()
     if worker.process.is_alive():
@@ -160,7 +173,9 @@ def _serve(
         except EOFError:
             return
         try:
-            answer: tuple[Result | None, str] = (work(task), "")
+            answer: tuple[Result | None, str | Exception] = (work(task), "")
+        except _NOT_THE_TASKS_FAULT as error:
+            answer = (None, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
             answer = (None, f"{type(error).__name__}: {error}")
         pipe.send(answer)

@@ -192,6 +192,23 @@ def test_a_hopeless_search_is_ended():
         _stop_if_hopeless(failed)
 
 
+def test_a_folder_that_cannot_be_written_to_costs_no_trial(
+    finished_run, dataset_file, small_search, run_command, tmp_path
+):
+    """The search stops at once, and goes on to the same tables when the way is clear."""
+    command = ["aeroact-hpo", "run", "--data", dataset_file, "--out", tmp_path, *small_search]
+    (tmp_path / "models").touch()
+    done = run_command(*command)
+    assert done.returncode == 1
+    assert f"{tmp_path}/models: cannot make this folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+    (tmp_path / "models").unlink()
+    assert run_command(*command).returncode == 0
+    assert without_times(rows_of(tmp_path / "step2.csv")) == without_times(
+        rows_of(finished_run / "step2.csv")
+    )
+
+
 def test_the_shortlist_is_the_best_of_what_succeeded():
     failed = Trial(1, "0", (8,), "FAILED", message="no memory")
     trials = {t.name: t for t in (failed, *(completed(str(k), 0.5 - 0.1 * k) for k in (1, 2, 3)))}

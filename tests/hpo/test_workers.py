@@ -1,5 +1,6 @@
 """Worker processes: results, errors, deaths, and leaving with the parent."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aeroact.errors import AeroactError
 from aeroact.hpo import workers
 
 
@@ -33,6 +35,14 @@ def _stumble(task):
     return task.number
 
 
+def _find_the_disk_full(task):
+    raise OSError(errno.ENOSPC, "No space left on device", f"{task.number}.keras")
+
+
+def _miss_the_data(task):
+    raise AeroactError("data.nc: no such file")
+
+
 def _die_once(task):
     """Die of SIGKILL, as the system's out-of-memory killer would have it; live when tried again."""
     mark = task.folder / f"{task.number}"
@@ -52,7 +62,15 @@ def _die_always(task):
 def _work_is_importable(monkeypatch):
     """Spawned processes import this file by its name; pytest's importlib mode hides it."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    for work in (_nothing, _square, _stumble, _die_once, _die_always):
+    for work in (
+        _nothing,
+        _square,
+        _stumble,
+        _find_the_disk_full,
+        _miss_the_data,
+        _die_once,
+        _die_always,
+    ):
         monkeypatch.setattr(work, "__module__", Path(__file__).stem)
     monkeypatch.setitem(sys.modules, Path(__file__).stem, sys.modules[__name__])
     monkeypatch.setattr(Task, "__module__", Path(__file__).stem)
@@ -75,6 +93,19 @@ def test_an_error_is_an_outcome_and_the_others_go_on():
     assert outcomes[1].result is None
     assert outcomes[1].message == "ValueError: one is not enough"
     assert (outcomes[0].result, outcomes[2].result) == (0, 2)
+
+
+def test_a_full_disk_is_no_fault_of_the_task():
+    """It ends the work, which can go on later, and is no outcome that would be recorded."""
+    with pytest.raises(OSError, match="No space left") as raised:
+        run(_find_the_disk_full, 3, 2)
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.filename in {"0.keras", "1.keras"}
+
+
+def test_missing_data_are_no_fault_of_the_task():
+    with pytest.raises(AeroactError, match="no such file"):
+        run(_miss_the_data, 1, 1)
 
 
 def test_a_task_whose_worker_is_killed_is_done_by_another(tmp_path):
