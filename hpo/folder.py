@@ -143,10 +143,10 @@ class RunFolder:
         """
         content = self.read()
         found = {"rows": rows, "sha256": sha256(path)}
-        noted = content.setdefault("data", found)
-        if noted != found:
+        if "data" not in content:
+            write_text(self.project_file, tomli_w.dumps(content | {"data": found}))
+        elif content["data"] != found:
             raise AeroactError(
                 f"{path}: is not the file that run {self.path} began with; put that one back, "
                 "or start another run with --out"
             )
-        write_text(self.project_file, tomli_w.dumps(content))

@@ -76,6 +76,16 @@ def test_the_table_shows_picks_errors_costs_and_files(finished_run, run_command,
     assert zoo.load(out).card["pick"]["rule"] == "best"
 
 
+def test_an_export_only_reads_the_run(run_copy, run_command, tmp_path):
+    def contents():
+        files = [path for path in run_copy.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
+
+    before = contents()
+    assert run_command("aeroact-export", run_copy, "--out", tmp_path / "e").returncode == 0
+    assert contents() == before
+
+
 def test_a_bundle_is_replaced_whole(bundle, finished_run, run_command, tmp_path):
     out = shutil.copytree(bundle, tmp_path / "emulator")
     (out / "stale.txt").touch()
