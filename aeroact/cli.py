@@ -50,7 +50,7 @@ def generate(
     An interrupted job goes on where it stopped. The same seed gives the same file,
     whatever the number of workers.
     """
-    from aeroact.generate import Job, job_for_states
+    from aeroact.generate import Job, job_for_states, rows_done
     from aeroact.generate import generate as run
     from aeroact.physics.constants import preset
 
@@ -64,7 +64,7 @@ def generate(
         raise typer.BadParameter("say how many states to simulate", param_hint="-n")
     else:
         job = Job(n=n, seed=seed, physics=physics, bins=bins, rtol=rtol)
-    with console.progress("Parcels", job.n) as progress:
+    with console.progress("Parcels", job.n, rows_done(out, job)) as progress:
         statuses = run(out, job, states_file=states, workers=workers, progress=progress)
     counts = ", ".join(f"{name} {count:,}" for name, count in statuses.items())
     print(f"{out}: {job.n:,} parcels ({counts})")

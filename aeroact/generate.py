@@ -100,18 +100,25 @@ def generate(
     """
     if path.is_dir():
         raise AeroactError(f"{path}: is a folder; name the file to make")
-    folder = path.with_name(f".{path.name}.shards")
+    folder = _shard_folder(path)
     if path.exists():
-        statuses = _finished(path, job)
-        if progress:
-            progress(job.n)
-        return statuses
+        return _finished(path, job)
     with locked(folder):
         _claim(folder, job)
-        _run_shards(folder, job, states_file, workers or os.cpu_count() or 1, progress)
+        _run_shards(
+            folder, job, states_file, workers or os.cpu_count() or 1, rows_done(path, job), progress
+        )
         statuses = _assemble(folder, path, job)
     shutil.rmtree(folder)
     return statuses
+
+
+def rows_done(path: Path, job: Job) -> int:
+    """Return how many rows of a job earlier, interrupted calls have finished."""
+    if path.exists():
+        return job.n
+    starts = (s for s in range(0, job.n, SHARD) if _shard(_shard_folder(path), s).exists())
+    return sum(min(SHARD, job.n - start) for start in starts)
 
 
 def job_for_states(states_file: Path, n: int | None, **settings: object) -> Job:
@@ -131,12 +138,10 @@ def job_for_states(states_file: Path, n: int | None, **settings: object) -> Job:
 
 
 def _finished(path: Path, job: Job) -> Counter[str]:
-    import xarray as xr
-
     with dataset.open_dataset(path) as ds:
         if ds.attrs.get("aeroact_job") != json.dumps(asdict(job)):
             raise AeroactError(f"{path}: exists and is not this job's; remove it or choose --out")
-        return _count(xr.load_dataset(path)["status"].values)
+        return _count(ds["status"].values)
 
 
 def _claim(folder: Path, job: Job) -> None:
@@ -150,11 +155,15 @@ def _claim(folder: Path, job: Job) -> None:
 
 
 def _run_shards(
-    folder: Path, job: Job, states_file: Path | None, workers: int, progress: Progress | None
+    folder: Path,
+    job: Job,
+    states_file: Path | None,
+    workers: int,
+    done: int,
+    progress: Progress | None,
 ) -> None:
     starts = range(0, job.n, SHARD)
     todo = [start for start in starts if not _shard(folder, start).exists()]
-    done = job.n - sum(min(SHARD, job.n - start) for start in todo)
 
     def run(start: int) -> int:
         stop = min(start + SHARD, job.n)
@@ -176,6 +185,10 @@ def _run_shards(
                 progress(done)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _shard_folder(path: Path) -> Path:
+    return path.with_name(f".{path.name}.shards")
 
 
 def _shard(folder: Path, start: int) -> Path:

@@ -134,7 +134,7 @@ class Normalization:
                     name: np.array([float(record[name]) for record in records]).astype(np.float32)
                     for name in _STATISTICS
                 }
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise AeroactError(f"not a normalization of aeroact ({error!r})") from error
         if names != COLUMNS:
             raise AeroactError(f"normalization is for columns {names}, not {COLUMNS}")

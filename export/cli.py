@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aeroact import console
 from aeroact.console import Debug
 from aeroact.errors import AeroactError
+
+if TYPE_CHECKING:
+    from aeroact.export.run import Ranking
+    from aeroact.hpo.folder import RunFolder
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -48,13 +52,13 @@ def export(
     for Fortran, model card, figure, checksums.
     """
     from aeroact.export.run import export as export_run
+    from aeroact.export.run import networks
     from aeroact.files import write_text
     from aeroact.hpo.folder import RunFolder
 
     folder = RunFolder(run or _newest_run())
     out = out or Path("emulators") / f"{folder.path.resolve().name}-{pick}"
-    n_networks = len(folder.journal.finished(2)) if folder.read() else 0
-    with console.progress("Converting", n_networks) as progress:
+    with console.progress("Converting", len(networks(folder))) as progress:
         ranking, chosen, meaning = export_run(
             folder,
             out,
@@ -81,7 +85,7 @@ def _newest_run() -> Path:
     return runs[-1].parent
 
 
-def _records(ranking: Any, tolerance: float, max_mse: float | None) -> list[dict[str, Any]]:
+def _records(ranking: "Ranking", tolerance: float, max_mse: float | None) -> list[dict[str, Any]]:
     """Return the ranking as records, best first, ARG2000 last."""
     from aeroact.export.rank import RULES, pick
 
@@ -121,7 +125,7 @@ def _records(ranking: Any, tolerance: float, max_mse: float | None) -> list[dict
     return [*records, arg2000]
 
 
-def _print(folder: Any, records: list[dict[str, Any]], ranking: Any) -> None:
+def _print(folder: "RunFolder", records: list[dict[str, Any]], ranking: "Ranking") -> None:
     from rich.table import Table
 
     n_trials = len(folder.journal.finished(1))

@@ -67,6 +67,24 @@ class _Converted:
     parity: float
 
 
+def networks(folder: RunFolder) -> list[Trial]:
+    """Return the usable retrained networks of a run, best first.
+
+    Raises
+    ------
+    AeroactError
+        If there is no run, or it has none.
+    """
+    folder.project()  # says where there is no run at all
+    trials = by_holdout(folder.journal.finished(2))
+    if not trials:
+        raise AeroactError(
+            f"{folder.path}: no retrained network; finish it with aeroact-hpo run --out "
+            f"{folder.path}"
+        )
+    return trials
+
+
 def rank_run(folder: RunFolder, holdout: Holdout, batch: int, progress: Progress) -> Ranking:
     """Convert, compare and time the retrained networks of a run.
 
@@ -86,12 +104,6 @@ def rank_run(folder: RunFolder, holdout: Holdout, batch: int, progress: Progress
     AeroactError
         If the run has no retrained network, or too few holdout rows to compare on.
     """
-    trials = by_holdout(folder.journal.finished(2))
-    if not trials:
-        raise AeroactError(
-            f"{folder.path}: no retrained network; finish it with aeroact-hpo run --out "
-            f"{folder.path}"
-        )
     if len(holdout) < parity.MIN_STATES:
         raise AeroactError(
             f"{holdout.path}: {len(holdout):,} holdout rows; an export is compared with Keras on "
@@ -100,7 +112,7 @@ def rank_run(folder: RunFolder, holdout: Holdout, batch: int, progress: Progress
     x, _ = holdout.first(_COMPARED_STATES)
     normalization = folder.normalization()
     converted, refused = [], {}
-    for done, trial in enumerate(trials, start=1):
+    for done, trial in enumerate(networks(folder), start=1):
         try:
             converted.append(_convert(folder, trial, normalization, x))
         except AeroactError as error:

@@ -1,13 +1,16 @@
 """`aeroact-hpo`: the two-step search."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aeroact import console
 from aeroact.console import Debug
 from aeroact.hpo.config import Project, settings_of
+
+if TYPE_CHECKING:
+    from aeroact.hpo.run import Result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -117,7 +120,7 @@ def run(
     _print_result(out, result)
 
 
-def _print_result(out: Path, result: Any) -> None:
+def _print_result(out: Path, result: "Result") -> None:
     from rich.table import Table
 
     from aeroact.hpo.tables import by_holdout, nodes_text

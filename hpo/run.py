@@ -10,7 +10,7 @@ import numpy as np
 from aeroact import console, dataset, normalization
 from aeroact.errors import AeroactError
 from aeroact.files import locked, make_folder
-from aeroact.generate import Job, generate
+from aeroact.generate import Job, generate, rows_done
 from aeroact.hpo import step1, step2, tables
 from aeroact.hpo.config import Project, project_of
 from aeroact.hpo.cost import Cost, cost_of
@@ -68,14 +68,15 @@ def run(path: Path, settings: dict[str, Any], n_workers: int) -> Result:
     if settings.get("data") is not None:
         settings = settings | {"data": Path(settings["data"]).resolve()}
     project = _agreed(folder, settings) if folder.exists else project_of(settings)
-    if project.data is not None and not folder.finished:
+    finished, report = folder.finished, None
+    if project.data is not None and not finished:
         # Before anything is written: a bad file must leave no trace.
-        _check(project.data)
+        report = _check(project.data)
     with locked(path):
         if not folder.exists:
             folder.begin(project)
-        if not folder.finished:
-            _prepare(folder, project, n_workers)
+        if not finished:
+            _prepare(folder, project, report or _simulate(folder, project, n_workers))
         return _search(folder, project, n_workers)
 
 
@@ -104,14 +105,16 @@ def _check(path: Path) -> dataset.Report:
     return report
 
 
-def _prepare(folder: RunFolder, project: Project, n_workers: int) -> None:
-    """Simulate, read, split and normalize the data, and lay the rows out for the workers."""
-    if project.data is None:
-        job = Job(n=project.samples, seed=project.seed)
-        with console.progress("Parcels", job.n) as progress:
-            generate(folder.own_data, job, workers=n_workers, progress=progress)
+def _simulate(folder: RunFolder, project: Project, n_workers: int) -> dataset.Report:
+    path, job = folder.own_data, Job(n=project.samples, seed=project.seed)
+    with console.progress("Parcels", job.n, rows_done(path, job)) as progress:
+        generate(path, job, workers=n_workers, progress=progress)
+    return _check(path)
+
+
+def _prepare(folder: RunFolder, project: Project, report: dataset.Report) -> None:
+    """Read, split and normalize the checked data, and lay the rows out for the workers."""
     path = folder.data_file()
-    report = _check(path)
     folder.claim_data(path, report.rows)
     parts = split_of(report, project)
     if len(parts.training) * project.p_subset < _MIN_TRAINING_ROWS:
@@ -131,12 +134,14 @@ def _prepare(folder: RunFolder, project: Project, n_workers: int) -> None:
 
 
 def _search(folder: RunFolder, project: Project, n_workers: int) -> Result:
-    with console.progress("Step 1, trials", project.trials) as progress:
+    done = len(folder.journal.finished(1))
+    with console.progress("Step 1, trials", project.trials, done) as progress:
         first = step1.run(project, folder, n_workers, progress)
     tables.write_step1(folder.step1_table, first)
 
     chosen = step2.shortlist(first, project.retrain)
-    with console.progress("Step 2, retraining", len(chosen)) as progress:
+    done = len(folder.journal.finished(2))
+    with console.progress("Step 2, retraining", len(chosen), done) as progress:
         second = step2.run(project, folder, chosen, n_workers, progress)
     # The last file of a run: with it, the run is finished.
     tables.write_step2(folder.step2_table, f"P{project.p_subset:.2f}", first, second)

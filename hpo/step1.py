@@ -60,7 +60,6 @@ def run(
     """
     journal = folder.journal
     finished = journal.finished(1)
-    progress(len(finished))
     if len(finished) == project.trials:
         return finished
 

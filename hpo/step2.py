@@ -99,7 +99,6 @@ def run(
                 seed = [project.seed, int(trial.name)]
                 yield step1.Task(trial.name, trial.widths, seed, recipe, 1.0, folder)
 
-    progress(len(finished))
     for outcome in workers.run(tasks(), _retrain, n_workers, load_single_threaded):
         trial = _tested(step1.trial_of(2, outcome), outcome.result)
         journal.append(trial)
