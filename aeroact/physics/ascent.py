@@ -10,6 +10,17 @@ the liquid water w,
     dT/dt = -g V / cp + (L / cp) dw/dt
     dP/dt = -rho g V
 
+With H = 1 + S = e / es(T), and the vapour pressure e = P w_v / (epsilon + w_v) of the vapour w_v
+that condensation takes, the logarithmic derivative of H gives, without approximation,
+
+    alpha = H (beta g / cp - rho g / P),    beta = d ln(es) / dT,
+    gamma = (P - e)^2 / (epsilon P es) + H beta L / cp,
+
+which conserves water however dry the start (`Physics.exact_humidity`).  For H near 1, e << P and
+Clausius and Clapeyron's beta it becomes the form of Ghan et al. (2011), which pyrcel has:
+
+    alpha = g Mw L / (cp R T^2) - g Ma / (R T),    gamma = P Ma / (es Mw) + Mw L^2 / (cp R T^2).
+
 The Jacobian, without its slow part (what depends on T and P), is an arrowhead: a diagonal in the
 bins, one column and one row of S.  So a stage of the solver is two passes over the bins, with
 one division a bin and no branch, which the compiler turns into vector instructions.
@@ -33,19 +44,33 @@ from .activation import Status
 from .bins import MAX_CRITICAL
 from .constants import Physics
 from .koehler import equilibrate, expm1_series, kelvin_length
-from .rosenbrock import GAMMA, A, C, E, M
+from .rosenbrock import GAMMA, A, C, E
 from .thermo import (
     air_conductivity,
     latent_heat,
+    lifting_condensation_temperature,
+    saturation_slope,
     saturation_vapour_pressure,
     vapour_diffusivity,
 )
 
 MAX_ASCENT: Final = 3000.0
-"""Height in m above the start at which a parcel without a peak is given up.
+"""Height in m above its cloud base at which a parcel without a peak is given up.
 
-It is given up too at the supersaturation `bins.MAX_CRITICAL`, beyond which particles are missing.
+The cloud base is where the parcel would be saturated if its particles took up no water, so that a
+dry start has the same chance as a moist one.  A parcel is given up too at the supersaturation
+`bins.MAX_CRITICAL`, beyond which particles are missing, and below `MIN_TEMPERATURE`.
 """
+
+MIN_TEMPERATURE: Final = 150.0
+"""Temperature in K below which a parcel is given up: 30 K below the coldest valid start.
+
+Formulas of supercooled water mean little there, but are still smooth; a parcel that starts
+at a relative humidity of 0.1 becomes saturated above it.
+"""
+
+WORK: Final = 8
+"""Arrays of the size of the bins that the solver needs."""
 
 MAX_STEPS: Final = 20_000
 """Steps of the solver, accepted or not, after which it has failed."""
@@ -54,34 +79,72 @@ _STEP_CAP = 4.0  # m from saturation on: longer steps may miss the flat peaks of
 _CAPPED_ABOVE = -3e-4
 _NEAR_SATURATION = -0.01
 _FIRST_STEP = 1.0  # m
+_ROUNDING = 1e-6  # m
 _TEMPERATURE_SCALE = 10.0  # K; the error of T is relative to this
-_SLACK = 10.0  # times the error is accepted far below saturation, where haze forgets it
-_SUPERSATURATION_SCALE = 1e-3  # the error of S is relative to |S|, or to this if |S| is smaller
+_SLACK = 2.0  # times the error is accepted far below saturation, where haze forgets it
+_SUPERSATURATION_SCALE = 1e-4  # the error of S is relative to |S|, or to this if |S| is smaller
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0  # of the step-size control
 
 _OK, _NO_PEAK, _FAILED = int(Status.OK), int(Status.NO_PEAK), int(Status.FAILED)
 
 # Sums may be reordered and products fused, but NaN and infinity keep their meaning.  With NumPy's
 # error model a division does not check for zero, which would keep the loops from vectorizing.
+# Inlined, because a process that loads their caller from Numba's cache may run other copies of
+# them than the one that compiled it, and sums in another order differ in their last bits.
 _LOOP: Final[dict[str, Any]] = {
     "cache": True,
     "nogil": True,
+    "forceinline": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
 
 
-class Work(NamedTuple):
-    """Scratch of the solver, arrays of shape (nbins,): see `_arrowhead` and `_factorize`."""
+Bulk = tuple[float, float, float]  # S (1), T (K), P (Pa), or what belongs to them
+Weights = tuple[float, float, float]
+Point = tuple[float, float, float]
+Points = tuple[Point, Point, Point, Point]
 
-    rate: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    column: NDArray[np.float64]
-    row: NDArray[np.float64]
+
+def _weights(row: Any) -> Weights:
+    """Coefficients of a stage for the first, the second and the latest solution."""
+    *earlier, latest = row
+    first, second = (*earlier, 0.0, 0.0)[:2]
+    return float(first), float(second), float(latest)
+
+
+_A2, _A3, _A4 = (_weights(A[k, :k]) for k in (1, 2, 3))
+_C2, _C3, _C4 = (_weights(C[k, :k]) for k in (1, 2, 3))
+_E1, _E2, _E3, _E4 = (float(weight) for weight in E)
+
+
+class Work(NamedTuple):
+    """Scratch of the solver, arrays of shape (nbins,).
+
+    Attributes
+    ----------
+    pivot : ndarray
+        Inverse of the bins' diagonal of the linear system.
+    column : ndarray
+        d(dx/dt)/dS.
+    projector : ndarray
+        d(N r^2 dx/dt)/dx times the pivot: what eliminates the bins from the equation of S.
+    right : ndarray
+        Right-hand side of the latest stage.
+    u1, u2, u3 : ndarray
+        Solutions of the first three stages.
+    end : ndarray
+        x where the fourth stage evaluates the tendency, then at the end of the step.
+    """
+
     pivot: NDArray[np.float64]
+    column: NDArray[np.float64]
     projector: NDArray[np.float64]
     right: NDArray[np.float64]
-    excess: NDArray[np.float64]
+    u1: NDArray[np.float64]
+    u2: NDArray[np.float64]
+    u3: NDArray[np.float64]
+    end: NDArray[np.float64]
 
 
 class Air(NamedTuple):
@@ -124,41 +187,50 @@ def _dry_density(supersaturation: float, tair: float, pressure: float, physics: 
 
 
 @register_jitable
+def _mixing_ratio(bulk: Bulk, physics: Physics) -> float:
+    """Water vapour, kg per kg of dry air."""
+    vapour = (1.0 + bulk[0]) * saturation_vapour_pressure(bulk[1])
+    return physics.molar_mass_water / physics.molar_mass_air * vapour / (bulk[2] - vapour)
+
+
+@register_jitable
 def _air(
-    supersaturation: float,
-    tair: float,
-    pressure: float,
+    bulk: Bulk,
+    mixing_ratio: float,
     updraft: float,
     start_density: float,
     physics: Physics,
 ) -> Air:
-    """Air at S (1), T (K) and P (Pa) in an updraft (m s-1) that began at a dry density (kg m-3)."""
+    """Air in an updraft (m s-1) that began at a dry density (kg m-3)."""
+    supersaturation, tair, pressure = bulk
     mw, ma = physics.molar_mass_water, physics.molar_mass_air
-    rt = physics.gas_constant * tair
     cp, g = physics.heat_capacity, physics.gravity
+    per_rt = 1.0 / (physics.gas_constant * tair)
     heat = latent_heat(tair, physics)
     saturation = saturation_vapour_pressure(tair)
     vapour = (1.0 + supersaturation) * saturation
-    mixing_ratio = mw / ma * vapour / (pressure - vapour)
-    density = pressure * ma / (rt * (1.0 + 0.61 * mixing_ratio))
+    dry = pressure - vapour
+    density = pressure * ma * per_rt / (1.0 + 0.61 * mixing_ratio)  # by the virtual temperature
 
-    by_vapour = physics.water_density * rt / (saturation * mw)
-    by_heat = heat * physics.water_density / tair * (heat * mw / rt - 1.0)
-    resistance = by_vapour / vapour_diffusivity(
-        tair, pressure, physics
-    ) + by_heat / air_conductivity(tair)
-    transition = by_vapour / physics.mass_accommodation * math.sqrt(2.0 * math.pi * mw / rt)
+    by_vapour = physics.water_density / (saturation * mw * per_rt)
+    by_heat = heat * physics.water_density / tair * (heat * mw * per_rt - 1.0)
+    diffusivity = vapour_diffusivity(tair, pressure, physics)
+    resistance = by_vapour / diffusivity + by_heat / air_conductivity(tair)
+    # 4 over the mean speed of the molecules, of vapour and of air
+    slowness = math.sqrt(2.0 * math.pi * per_rt)
+    transition = slowness * math.sqrt(mw) / physics.mass_accommodation * by_vapour
     transition += (
-        by_heat
-        / (physics.thermal_accommodation * density * cp)
-        * math.sqrt(2.0 * math.pi * ma / rt)
+        slowness * math.sqrt(ma) / (physics.thermal_accommodation * cp) * (by_heat / density)
     )
 
-    alpha = g / rt * (mw * heat / (cp * tair) - ma)
-    gamma = pressure * ma / (saturation * mw) + mw * heat * heat / (cp * rt * tair)
-    dry_density = start_density
-    if not physics.number_per_mass:
-        dry_density = _dry_density(supersaturation, tair, pressure, physics)
+    if physics.exact_humidity:
+        humidity, slope = 1.0 + supersaturation, saturation_slope(tair)
+        alpha = humidity * g * (slope / cp - density / pressure)
+        gamma = dry * dry * ma / (mw * pressure * saturation) + humidity * slope * heat / cp
+    else:
+        alpha = g * per_rt * (mw * heat / (cp * tair) - ma)
+        gamma = pressure * ma / (saturation * mw) + mw * heat * heat * per_rt / (cp * tair)
+    dry_density = start_density if physics.number_per_mass else dry * ma * per_rt
     return Air(
         kelvin_length(tair, physics),
         resistance,
@@ -172,16 +244,18 @@ def _air(
 
 
 @njit(**_LOOP)
-def _arrowhead(supersaturation, air, bins, work):  # type: ignore[no-untyped-def]
-    """Tendency and Jacobian of the bins.
+def _factorize(supersaturation, air, diagonal, bins, work):  # type: ignore[no-untyped-def]
+    """Tendency of the bins and its Jacobian, and the elimination of the bins from that of S.
 
-    Sets ``work.rate`` dx/dt, ``work.slope`` d(dx/dt)/dx, ``work.column`` d(dx/dt)/dS and
-    ``work.row`` d(N r^2 dx/dt)/dx.  Returns the sums of N r^2 dx/dt and of N r^2 d(dx/dt)/dS.
+    Sets ``work.pivot``, ``work.column``, ``work.projector`` and, with dx/dt, ``work.right``.
+    Returns the sum of N r^2 dx/dt, its derivative by S once the bins are eliminated, and the
+    projection of dx/dt.
     """
     dry, solute, number, excess = bins.dry, bins.solute, bins.number, bins.excess
-    rate, slope, column, row = work.rate, work.slope, work.column, work.row
+    pivot, column, projector, right = work.pivot, work.column, work.projector, work.right
     uptake = 0.0
     corner = 0.0
+    projection = 0.0
     for i in range(excess.size):
         x = excess[i]
         rd = dry[i]
@@ -200,51 +274,41 @@ def _arrowhead(supersaturation, air, bins, work):  # type: ignore[no-untyped-def
         change *= 3.0 * r * r * solute[i] * per_whole - volume * exponent * per_r
         f = (supersaturation - curve) * per_brake
         df = -(change + air.resistance * f) * per_brake
-        rate[i] = f
         # A droplet past its critical radius runs away, slowly: growth that an implicit step
         # would turn into its opposite.  A W-method may leave it out.
-        slope[i] = min(df, 0.0)
-        column[i] = per_brake
-        row[i] = number[i] * r * (2.0 * f + r * df)
-        uptake += number[i] * r * r * f
-        corner += number[i] * r * r * per_brake
-    return uptake, corner
-
-
-@njit(**_LOOP)
-def _factorize(diagonal, work):  # type: ignore[no-untyped-def]
-    """Eliminate the bins from the equation of S.
-
-    Sets ``work.pivot``, the inverse of the diagonal of the bins, and ``work.projector``, the row
-    times it.  Returns the projections of the column and of the tendency.
-    """
-    rate, slope, column, row = work.rate, work.slope, work.column, work.row
-    pivot, projector = work.pivot, work.projector
-    of_column = 0.0
-    of_rate = 0.0
-    for i in range(rate.size):
-        inverse = 1.0 / (diagonal - slope[i])
-        weight = row[i] * inverse
+        inverse = 1.0 / (diagonal - min(df, 0.0))
+        weight = number[i] * r * (2.0 * f + r * df) * inverse
         pivot[i] = inverse
+        column[i] = per_brake
         projector[i] = weight
-        of_column += weight * column[i]
-        of_rate += weight * rate[i]
-    return of_column, of_rate
+        right[i] = f
+        uptake += number[i] * r * r * f
+        corner += (number[i] * r * r + weight) * per_brake
+        projection += weight * f
+    return uptake, corner, projection
 
 
 @njit(**_LOOP)
-def _stage(supersaturation, air, bins, projector, right, a, c, u1, u2, u3):  # type: ignore[no-untyped-def]
-    """Set `right` to the bins' right-hand side: dx/dt at x + a.u, plus c.u.
+def _stage(supersaturation, air, bins, work, of_s, u, a, c, per_h):  # type: ignore[no-untyped-def]
+    """Finish a stage, now that its solution for S is known, and begin the next one.
 
-    Returns the sum of N r^2 dx/dt and the projection of the right-hand side.
+    Sets the last of `u`, the bins' solutions so far, from ``work.right``, then ``work.right`` to
+    dx/dt at x + a.u, plus c.u / h, and ``work.end`` to x + a.u.  Returns the sum of N r^2 dx/dt and
+    the projection of the right-hand side.
     """
     dry, solute, number, excess = bins.dry, bins.solute, bins.number, bins.excess
+    pivot, column, projector, right = work.pivot, work.column, work.projector, work.right
+    end = work.end
+    u1, u2, latest = u
     a1, a2, a3 = a
-    c1, c2, c3 = c
+    c1, c2, c3 = c[0] * per_h, c[1] * per_h, c[2] * per_h
     uptake = 0.0
     projection = 0.0
     for i in range(excess.size):
-        x = excess[i] + a1 * u1[i] + a2 * u2[i] + a3 * u3[i]
+        solution = pivot[i] * (right[i] + column[i] * of_s)
+        latest[i] = solution
+        x = excess[i] + a1 * u1[i] + a2 * u2[i] + a3 * solution
+        end[i] = x
         rd = dry[i]
         r = rd + x
         volume = x * (3.0 * rd * r + x * x)
@@ -255,68 +319,95 @@ def _stage(supersaturation, air, bins, projector, right, a, c, u1, u2, u3):  # t
         curve_times_whole = volume * kelvin - solute[i]
         f = (supersaturation * whole - curve_times_whole) * inverse * r
         uptake += number[i] * r * r * f
-        f += c1 * u1[i] + c2 * u2[i] + c3 * u3[i]
+        f += c1 * u1[i] + c2 * u2[i] + c3 * solution
         right[i] = f
         projection += projector[i] * f
     return uptake, projection
 
 
 @njit(**_LOOP)
-def _substitute(right, work, of_bulk, solution):  # type: ignore[no-untyped-def]
-    """Set `solution` for the bins once that of S is known."""
-    pivot, column = work.pivot, work.column
-    for i in range(solution.size):
-        solution[i] = pivot[i] * (right[i] + column[i] * of_bulk)
+def _finish(bins, work, of_s):  # type: ignore[no-untyped-def]
+    """Finish the fourth stage and set ``work.end`` to x at the end of the step.
 
-
-@njit(**_LOOP)
-def _advance(bins, u1, u2, u3, u4, end):  # type: ignore[no-untyped-def]
-    """Set `end` to the bins at the end of the step.
-
-    Returns the sum of the squared errors relative to the radius, and the smallest excess.
+    Returns the sum of the squared errors relative to the radius, and the smallest x.
     """
-    dry, excess = bins.dry, bins.excess
-    m1, m2, m3, m4 = M[0], M[1], M[2], M[3]
-    e1, e2, e3, e4 = E[0], E[1], E[2], E[3]
+    dry, excess, end = bins.dry, bins.excess, work.end
+    pivot, column, right = work.pivot, work.column, work.right
+    u1, u2, u3 = work.u1, work.u2, work.u3
     squares = 0.0
     smallest = math.inf
     for i in range(end.size):
-        error = e1 * u1[i] + e2 * u2[i] + e3 * u3[i] + e4 * u4[i]
+        u4 = pivot[i] * (right[i] + column[i] * of_s)
+        error = _E1 * u1[i] + _E2 * u2[i] + _E3 * u3[i] + _E4 * u4
         relative = error / (dry[i] + excess[i])
         squares += relative * relative
-        x = excess[i] + m1 * u1[i] + m2 * u2[i] + m3 * u3[i] + m4 * u4[i]
+        x = end[i] + u4
         end[i] = x
         smallest = min(smallest, x)
     return squares, smallest
 
 
 @register_jitable
-def _bulk_tendency(air: Air, uptake: float) -> tuple[float, float, float]:
+def _bulk_tendency(air: Air, uptake: float) -> Bulk:
     """Tendencies of S, T and P."""
     loss = air.sink * uptake
     return air.source - loss, air.cooling + air.warming * loss, air.lapse
 
 
 @register_jitable
-def _peak(s0: float, s1: float, slope0: float, slope1: float, h: float) -> tuple[float, float]:
-    """Maximum of the cubic Hermite interpolant of a step at whose end the curve falls.
+def _combine(start: Bulk, weights: Weights, factor: float, u: tuple[Bulk, Bulk, Bulk]) -> Bulk:
+    """Add the weighted solutions of three stages."""
+    a, b, c = factor * weights[0], factor * weights[1], factor * weights[2]
+    return (
+        start[0] + a * u[0][0] + b * u[1][0] + c * u[2][0],
+        start[1] + a * u[0][1] + b * u[1][1] + c * u[2][1],
+        start[2] + a * u[0][2] + b * u[1][2] + c * u[2][2],
+    )
 
-    Returns its position, from 0 at the start to 1 at the end, and its value.
+
+@register_jitable
+def _solve(right: Bulk, projection: float, air: Air, schur: float, diagonal: float) -> Bulk:
+    """Solve the equations of a stage for S, T and P."""
+    s = (right[0] - air.sink * projection) / schur
+    return s, (right[1] + air.warming * (right[0] - diagonal * s)) / diagonal, right[2] / diagonal
+
+
+@register_jitable
+def _peak(points: Points) -> tuple[float, float, float]:
+    """Maximum of the cubic through four points of (height, S, T), of which the third is highest.
+
+    Returns height, S and T there.
     """
-    if slope0 <= 0.0:
-        return 1.0, s1
-    rise, d0, d1 = s1 - s0, h * slope0, h * slope1
-    cubic = d0 + d1 - 2.0 * rise
-    square = 3.0 * rise - 2.0 * d0 - d1
-    # d0 + 2 square z + 3 cubic z^2 = 0, in the form that does not cancel
-    root = math.sqrt(max(square * square - 3.0 * cubic * d0, 0.0))
-    z = min(d0 / (root - square), 1.0) if root > square else 1.0
-    return z, s0 + z * (d0 + z * (square + z * cubic))
+    (z0, s0, _), (z1, s1, t1), (z2, s2, t2), (z3, s3, t3) = points
+    # Newton's form about the third point: S = s2 + x (c1 + (x - x3) (c2 + (x - x1) c3))
+    x0, x1, x3 = z0 - z2, z1 - z2, z3 - z2
+    d0, d1, d3 = (s0 - s2) / x0, (s1 - s2) / x1, (s3 - s2) / x3
+    c2 = (d1 - d3) / (x1 - x3)
+    c3 = ((d0 - d1) / (x0 - x1) - c2) / (x0 - x3) if x0 < x1 else 0.0
+    # in powers of x
+    linear = d3 - c2 * x3 + c3 * x1 * x3
+    square = c2 - c3 * (x1 + x3)
+    # the root of the slope where the curve bends down, in the form that does not cancel
+    root = math.sqrt(max(square * square - 3.0 * c3 * linear, 0.0))
+    x = linear / (root - square) if root > square else 0.0
+    x = min(max(x, x1), x3)
+    t = t2 + x * ((t3 - t2) / x3 if x > 0.0 else (t1 - t2) / x1)
+    return z2 + x, s2 + x * (linear + x * (square + x * c3)), t
+
+
+@register_jitable
+def _write(record, points, height, bulk, excess):  # type: ignore[no-untyped-def]
+    """Record a point where there is room, and return how many there are now."""
+    if points < record.shape[0]:
+        record[points, 0] = height
+        record[points, 1], record[points, 2], record[points, 3] = bulk
+        record[points, 4:] = excess
+    return points + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rise(tair, pressure, rh, updraft, bins, memory, physics, rtol):  # type: ignore[no-untyped-def]
-    """Follow a parcel to its maximum supersaturation.
+def rise(tair, pressure, rh, updraft, bins, memory, physics, rtol, beyond, record):  # type: ignore[no-untyped-def]
+    """Follow a parcel to its maximum supersaturation, or beyond.
 
     Parameters
     ----------
@@ -324,12 +415,17 @@ def rise(tair, pressure, rh, updraft, bins, memory, physics, rtol):  # type: ign
         Start: K, Pa, 1 (above 0 and below 1), and m s-1.
     bins : Bins
         The particles; `excess` is overwritten.
-    memory : ndarray of float64, shape (12, at least nbins)
+    memory : ndarray of float64, shape (WORK, at least nbins)
         Scratch.
     physics : Physics
         Constants.
     rtol : float
         Relative error of a step that is accepted.
+    beyond : float
+        Height above the maximum to which the ascent goes on, m.
+    record : ndarray of float64, shape (npoints, 4 + nbins)
+        Where the height (m), S (1), T (K), P (Pa) and the excess (m) of the bins are written at
+        the start and after each accepted step, as long as there is room.
 
     Returns
     -------
@@ -341,106 +437,122 @@ def rise(tair, pressure, rh, updraft, bins, memory, physics, rtol):  # type: ign
         Temperature there, K; NaN unless OK.
     steps : int
         Steps of the solver, accepted or not.
+    points : int
+        Points of the ascent, recorded or not.
     """
     n = bins.dry.size
     if n == 0:
-        return _NO_PEAK, math.nan, math.nan, 0
+        return _NO_PEAK, math.nan, math.nan, 0, 0
     work = Work(
         memory[0, :n], memory[1, :n], memory[2, :n], memory[3, :n],
         memory[4, :n], memory[5, :n], memory[6, :n], memory[7, :n],
     )  # fmt: skip
-    u = (memory[8, :n], memory[9, :n], memory[10, :n], memory[11, :n])
-    kelvin, humidity = work.rate, work.slope  # not needed for what they are named yet
+    kelvin, humidity = work.u1, work.u2  # not needed for what they are named yet
     kelvin[:] = kelvin_length(tair, physics) / bins.dry
     humidity[:] = rh
     if not equilibrate(kelvin, bins.kappa, humidity, bins.excess):
-        return _FAILED, math.nan, math.nan, 0
+        return _FAILED, math.nan, math.nan, 0, 0
     bins.excess[:] *= bins.dry
 
-    bulk = np.array([rh - 1.0, tair, pressure])
-    bulk_u = np.zeros((4, 3))
-    at, right = np.empty(3), np.empty(3)
-
     start_density = _dry_density(rh - 1.0, tair, pressure, physics)
-    air = _air(bulk[0], bulk[1], bulk[2], updraft, start_density, physics)
-    uptake, corner = _arrowhead(bulk[0], air, bins, work)
-    tendency = _bulk_tendency(air, uptake)
+    cloud_base = physics.heat_capacity / physics.gravity
+    cloud_base *= tair - lifting_condensation_temperature(tair, rh)
+    bulk = (rh - 1.0, tair, pressure)
+    zero = (0.0, 0.0, 0.0)
+    # Stands for the solutions that a stage does not take, which are multiplied by zero.
+    x = bins.excess
+    # How moist the air is matters to its density alone, and changes little in a step.
+    moisture = _mixing_ratio(bulk, physics)
+    water, energy = moisture, physics.heat_capacity * tair
+    air = _air(bulk, moisture, updraft, start_density, physics)
     height = 0.0
-    h = _FIRST_STEP / updraft
-    growth_limit = _GROW
-    h_old, error_old = h, 0.0
+    latest = (height, bulk[0], bulk[1])
+    path = (latest, latest, latest, latest)
+    smax, tpeak, top = math.nan, math.nan, math.inf
+    h, h_old, error_old, grow = _FIRST_STEP / updraft, 0.0, 0.0, _GROW
+    points, rejected = 0, False
 
     for step in range(1, MAX_STEPS + 1):
         if bulk[0] > _CAPPED_ABOVE:
             h = min(h, _STEP_CAP / updraft)
+        h = min(h, (top - height) / updraft)
         diagonal = 1.0 / (GAMMA * h)
-        of_column, projection = _factorize(diagonal, work)
-        schur = diagonal + air.sink * (corner + of_column)
+        uptake, corner, projection = _factorize(bulk[0], air, diagonal, bins, work)
+        tendency = _bulk_tendency(air, uptake)
+        if not rejected:
+            points = _write(record, points, height, bulk, bins.excess)
+            if top == math.inf and path[2][1] > 0.0 and bulk[0] <= path[2][1]:
+                hpeak, smax, tpeak = _peak(path)
+                top = hpeak + beyond
+            if (
+                bulk[0] > MAX_CRITICAL
+                or smax > MAX_CRITICAL
+                or bulk[1] < MIN_TEMPERATURE
+                or (height > cloud_base + MAX_ASCENT and top == math.inf)
+            ):
+                return _NO_PEAK, math.nan, math.nan, step, points
+            if height >= top - _ROUNDING:
+                return _OK, smax, tpeak, step, points
 
-        for k in range(4):
-            if k == 0:
-                right[0], right[1], right[2] = tendency
-                bin_right = work.rate
-            else:
-                for j in range(3):
-                    at[j] = bulk[j]
-                    for m in range(k):
-                        at[j] += A[k, m] * bulk_u[m, j]
-                there = _air(at[0], at[1], at[2], updraft, start_density, physics)
-                uptake, projection = _stage(
-                    at[0], there, bins, work.projector, work.right,
-                    (A[k, 0], A[k, 1], A[k, 2]), (C[k, 0] / h, C[k, 1] / h, C[k, 2] / h),
-                    u[0], u[min(1, k - 1)], u[min(2, k - 1)],
-                )  # fmt: skip
-                right[0], right[1], right[2] = _bulk_tendency(there, uptake)
-                for j in range(3):
-                    for m in range(k):
-                        right[j] += C[k, m] / h * bulk_u[m, j]
-                bin_right = work.right
-            s = (right[0] - air.sink * projection) / schur
-            bulk_u[k, 0] = s
-            bulk_u[k, 1] = (right[1] + air.warming * (right[0] - diagonal * s)) / diagonal
-            bulk_u[k, 2] = right[2] / diagonal
-            _substitute(bin_right, work, s, u[k])
+        per_h = 1.0 / h
+        schur = diagonal + air.sink * corner
+        first = _solve(tendency, projection, air, schur, diagonal)
 
-        squares, smallest = _advance(bins, u[0], u[1], u[2], u[3], work.excess)
-        error_s, error_t = 0.0, 0.0
-        for m in range(4):
-            error_s += E[m] * bulk_u[m, 0]
-            error_t += E[m] * bulk_u[m, 1]
+        end = _combine(bulk, _A2, 1.0, (zero, zero, first))
+        there = _air(end, moisture, updraft, start_density, physics)
+        uptake, projection = _stage(
+            end[0], there, bins, work, first[0], (x, x, work.u1), _A2, _C2, per_h
+        )
+        right = _combine(_bulk_tendency(there, uptake), _C2, per_h, (zero, zero, first))
+        second = _solve(right, projection, air, schur, diagonal)
+
+        end = _combine(bulk, _A3, 1.0, (first, zero, second))
+        there = _air(end, moisture, updraft, start_density, physics)
+        uptake, projection = _stage(
+            end[0], there, bins, work, second[0], (work.u1, x, work.u2), _A3, _C3, per_h
+        )
+        right = _combine(_bulk_tendency(there, uptake), _C3, per_h, (first, zero, second))
+        third = _solve(right, projection, air, schur, diagonal)
+
+        end = _combine(bulk, _A4, 1.0, (first, second, third))
+        there = _air(end, moisture, updraft, start_density, physics)
+        uptake, projection = _stage(
+            end[0], there, bins, work, third[0], (work.u1, work.u2, work.u3), _A4, _C4, per_h
+        )
+        right = _combine(_bulk_tendency(there, uptake), _C4, per_h, (first, second, third))
+        fourth = _solve(right, projection, air, schur, diagonal)
+
+        squares, smallest = _finish(bins, work, fourth[0])
+        error_s = _E1 * first[0] + _E2 * second[0] + _E3 * third[0] + _E4 * fourth[0]
+        error_t = _E1 * first[1] + _E2 * second[1] + _E3 * third[1] + _E4 * fourth[1]
         error_s /= max(abs(bulk[0]), _SUPERSATURATION_SCALE)
         error_t /= _TEMPERATURE_SCALE
         tolerance = rtol * min(max(bulk[0] / _NEAR_SATURATION, 1.0), _SLACK)
         error = math.sqrt(squares / n + error_s * error_s + error_t * error_t) / tolerance
         # Written so that a NaN is rejected too.
-        if not (error <= 1.0 and smallest > 0.0):
+        rejected = not (error <= 1.0 and smallest > 0.0)
+        if rejected:
             change = _SAFETY * error ** (-1.0 / 3.0) if error > 1.0 and smallest > 0.0 else 0.0
             h *= max(_SHRINK, change)
-            growth_limit = 1.0
+            grow = 1.0
             continue
 
-        s_old, t_old, slope_old = bulk[0], bulk[1], tendency[0]
-        for j in range(3):
-            for m in range(4):
-                bulk[j] += M[m] * bulk_u[m, j]
-        bins.excess[:] = work.excess
+        bulk = (end[0] + fourth[0], end[1] + fourth[1], end[2] + fourth[2])
+        bins.excess[:] = work.end
         height += h * updraft
-        air = _air(bulk[0], bulk[1], bulk[2], updraft, start_density, physics)
-        uptake, corner = _arrowhead(bulk[0], air, bins, work)
-        tendency = _bulk_tendency(air, uptake)
-        if bulk[0] > 0.0 and tendency[0] <= 0.0:
-            z, smax = _peak(s_old, bulk[0], slope_old, tendency[0], h)
-            if smax > MAX_CRITICAL:
-                return _NO_PEAK, math.nan, math.nan, step
-            return _OK, smax, t_old + z * (bulk[1] - t_old), step
-        if height > MAX_ASCENT or bulk[0] > MAX_CRITICAL:
-            return _NO_PEAK, math.nan, math.nan, step
+        path = (path[1], path[2], path[3], (height, bulk[0], bulk[1]))
+        if physics.exact_humidity:
+            moisture = _mixing_ratio(bulk, physics)
+        else:  # as S does not conserve water, pyrcel integrates the vapour by itself
+            released = physics.heat_capacity * bulk[1] + physics.gravity * height - energy
+            moisture = water - released / latent_heat(bulk[1], physics)
+        air = _air(bulk, moisture, updraft, start_density, physics)
         # Gustafsson's predictive control: expect the error's trend to go on.
         error = max(error, 1e-6)
         ratio = error ** (1.0 / 3.0)
         if error_old > 0.0:
             ratio = max(ratio, h_old / h * (error * error / error_old) ** (1.0 / 3.0))
         h_old, error_old = h, error
-        h *= min(max(_SAFETY / ratio, _SHRINK), growth_limit)
-        growth_limit = _GROW
-    return _FAILED, math.nan, math.nan, MAX_STEPS
+        h *= min(max(_SAFETY / ratio, _SHRINK), grow)
+        grow = _GROW
+    return _FAILED, math.nan, math.nan, MAX_STEPS, points

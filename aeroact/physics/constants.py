@@ -105,6 +105,13 @@ class Physics(NamedTuple):
     number_per_mass : bool
         Whether the number of particles per mass of dry air is conserved as the parcel expands
         (True), or the number per volume (False).
+    exact_humidity : bool
+        Whether the tendency of S follows from those of vapour, temperature and pressure without
+        approximation (True), or for a humidity near 1 and a vapour pressure far below that of
+        the air (False); see `ascent`.
+    even_bins : bool
+        Whether modes are cut into bins of one width (True), as in pyrcel, or into such that are
+        narrow where particles just activate (False); see `bins`.
     """
 
     name: str
@@ -120,6 +127,8 @@ class Physics(NamedTuple):
     mass_accommodation: float
     thermal_accommodation: float
     number_per_mass: bool
+    exact_humidity: bool
+    even_bins: bool
 
     def attributes(self) -> dict[str, str | float]:
         """Return every constant as a global attribute for NetCDF.
@@ -150,6 +159,8 @@ PRESETS: Final = MappingProxyType(
             mass_accommodation=1.0,
             thermal_accommodation=0.96,
             number_per_mass=True,
+            exact_humidity=True,
+            even_bins=False,
         ),
         # pyrcel 2.0 [RW2016]_.  It refers the diffusivity to 273 K and converts pressure to
         # atmospheres with 1.01325e-5 where 1/101325 is meant, which makes it 2.6 % too low.
@@ -169,6 +180,8 @@ PRESETS: Final = MappingProxyType(
             mass_accommodation=1.0,
             thermal_accommodation=0.96,
             number_per_mass=False,
+            exact_humidity=False,
+            even_bins=True,
         ),
     }
 )
@@ -198,3 +211,34 @@ def preset(name: str) -> Physics:
     except KeyError:
         valid = ", ".join(sorted(PRESETS))
         raise ValueError(f"unknown physics preset {name!r}; valid presets: {valid}") from None
+
+
+def resolve(physics: str | Physics, accommodation: float | None = None) -> Physics:
+    """Say which constants a name or a changed preset stands for.
+
+    Parameters
+    ----------
+    physics : str or Physics
+        The name of a preset, or constants, which are taken as they are:
+        ``preset("default")._replace(name="my-physics", heat_capacity=1004.0)``.
+    accommodation : float, optional
+        Mass accommodation coefficient in place of the preset's; the name stays.
+
+    Returns
+    -------
+    Physics
+        The constants.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset, or an accommodation coefficient is not above 0 and at most 1.
+    """
+    constants = preset(physics) if isinstance(physics, str) else physics
+    if accommodation is not None:
+        constants = constants._replace(mass_accommodation=float(accommodation))
+    for name in ("mass_accommodation", "thermal_accommodation"):
+        value = getattr(constants, name)
+        if not 0.0 < value <= 1.0:
+            raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
+    return constants

@@ -23,7 +23,7 @@ from numba import njit, vectorize
 from numba.extending import register_jitable
 from numpy.typing import ArrayLike, NDArray
 
-from .constants import VALID_RANGE, Physics, preset
+from .constants import VALID_RANGE, Physics, resolve
 from .thermo import surface_tension
 
 _ITERATIONS = 100  # of Newton's method; it needs fewer than ten unless rounding ends it
@@ -46,14 +46,12 @@ def kelvin_length(tair: Any, physics: Physics) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def critical_from_kelvin(kelvin: float, kappa: float) -> float:
-    """Maximum of the Koehler curve, from the Kelvin length over the dry radius.
+def critical_volume(kelvin: float, kappa: float) -> float:
+    """Growth ``v`` of the volume at the maximum of the Koehler curve; `kappa` above 0.
 
     The maximum is where ``kelvin v (v + kappa) = 3 kappa (1 + v)^(4/3)``, solved by Newton's
     method for ln(v), in which it is nearly a straight line.
     """
-    if kappa == 0.0:
-        return math.expm1(kelvin)
     log_v = 0.5 * math.log(3.0 * kappa / kelvin)
     for _ in range(_ITERATIONS):
         v = math.exp(log_v)
@@ -67,7 +65,15 @@ def critical_from_kelvin(kelvin: float, kappa: float) -> float:
         log_v -= step
         if abs(step) < _CONVERGED * max(1.0, abs(log_v)):
             break
-    v = math.exp(log_v)
+    return math.exp(log_v)
+
+
+@njit(cache=True, nogil=True)
+def critical_from_kelvin(kelvin: float, kappa: float) -> float:
+    """Maximum of the Koehler curve, from the Kelvin length over the dry radius."""
+    if kappa == 0.0:
+        return math.expm1(kelvin)
+    v = critical_volume(kelvin, kappa)
     return (v * math.expm1(kelvin * (1.0 + v) ** (-1.0 / 3.0)) - kappa) / (v + kappa)
 
 
@@ -109,7 +115,13 @@ def expm1_series(x: float) -> float:
     return x * (p * x + 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+@njit(
+    cache=True,
+    forceinline=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"reassoc", "contract", "nsz", "arcp"},
+)
 def equilibrate(kelvin, kappa, rh, growth):  # type: ignore[no-untyped-def]
     """Set `growth` to the growth ``g = (r - rd) / rd`` in equilibrium with a humidity below 1.
 
@@ -170,7 +182,7 @@ def equilibrium_supersaturation(
     kappa: ArrayLike,
     tair: ArrayLike,
     *,
-    physics: str = "default",
+    physics: str | Physics = "default",
 ) -> NDArray[np.float64]:
     """Supersaturation in equilibrium with a particle: the Koehler curve.
 
@@ -182,8 +194,8 @@ def equilibrium_supersaturation(
         Hygroscopicity, 0 to 2.
     tair : array_like
         Temperature in K.
-    physics : str
-        Name of the preset of constants.
+    physics : str or Physics
+        Constants, or the name of their preset.
 
     Returns
     -------
@@ -203,12 +215,12 @@ def equilibrium_supersaturation(
     volume = growth * (3.0 + growth * (3.0 + growth))
     total = volume + kap
     activity = np.divide(volume, total, out=np.ones_like(total), where=kap > 0.0)
-    kelvin = np.expm1(kelvin_length(temperature, preset(physics)) / wet)
+    kelvin = np.expm1(kelvin_length(temperature, resolve(physics)) / wet)
     return np.asarray(activity * kelvin - (1.0 - activity))
 
 
 def critical_supersaturation(
-    dry_radius: ArrayLike, kappa: ArrayLike, tair: ArrayLike, *, physics: str = "default"
+    dry_radius: ArrayLike, kappa: ArrayLike, tair: ArrayLike, *, physics: str | Physics = "default"
 ) -> NDArray[np.float64]:
     """Supersaturation at which a particle activates: the exact maximum of its Koehler curve.
 
@@ -220,8 +232,8 @@ def critical_supersaturation(
         Hygroscopicity, 0 to 2.
     tair : array_like
         Temperature in K.
-    physics : str
-        Name of the preset of constants.
+    physics : str or Physics
+        Constants, or the name of their preset.
 
     Returns
     -------
@@ -234,11 +246,15 @@ def critical_supersaturation(
         If an argument is out of bounds.
     """
     dry, kap, temperature = _particle(dry_radius, kappa, tair)
-    return np.asarray(_critical(kelvin_length(temperature, preset(physics)) / dry, kap))
+    return np.asarray(_critical(kelvin_length(temperature, resolve(physics)) / dry, kap))
 
 
 def activating_dry_radius(
-    supersaturation: ArrayLike, kappa: ArrayLike, tair: ArrayLike, *, physics: str = "default"
+    supersaturation: ArrayLike,
+    kappa: ArrayLike,
+    tair: ArrayLike,
+    *,
+    physics: str | Physics = "default",
 ) -> NDArray[np.float64]:
     """Dry radius of the smallest particle that activates: inverse of `critical_supersaturation`.
 
@@ -250,8 +266,8 @@ def activating_dry_radius(
         Hygroscopicity, 0 to 2.
     tair : array_like
         Temperature in K.
-    physics : str
-        Name of the preset of constants.
+    physics : str or Physics
+        Constants, or the name of their preset.
 
     Returns
     -------
@@ -267,7 +283,7 @@ def activating_dry_radius(
     peak = np.asarray(supersaturation, float)
     if not np.all(peak > 0.0):
         raise ValueError("supersaturation must be above 0")
-    return np.asarray(kelvin_length(temperature, preset(physics)) / _kelvin(peak, kap))
+    return np.asarray(kelvin_length(temperature, resolve(physics)) / _kelvin(peak, kap))
 
 
 def equilibrium_wet_radius(
@@ -276,7 +292,7 @@ def equilibrium_wet_radius(
     rh: ArrayLike,
     tair: ArrayLike,
     *,
-    physics: str = "default",
+    physics: str | Physics = "default",
 ) -> NDArray[np.float64]:
     """Wet radius in equilibrium with a relative humidity below 1.
 
@@ -290,8 +306,8 @@ def equilibrium_wet_radius(
         Relative humidity, 1, above 0 and below 1.
     tair : array_like
         Temperature in K.
-    physics : str
-        Name of the preset of constants.
+    physics : str or Physics
+        Constants, or the name of their preset.
 
     Returns
     -------
@@ -309,7 +325,7 @@ def equilibrium_wet_radius(
     humidity = np.asarray(rh, float)
     if not np.all((humidity > 0.0) & (humidity < 1.0)):
         raise ValueError("rh must be above 0 and below 1")
-    kelvin = kelvin_length(temperature, preset(physics)) / dry
+    kelvin = kelvin_length(temperature, resolve(physics)) / dry
     if not np.all(kelvin <= MAX_EXPONENT):
         raise ValueError("dry_radius must be at least 2 nm")
     dry, kelvin, kap, humidity = np.broadcast_arrays(dry, kelvin, kap, humidity)

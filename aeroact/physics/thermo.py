@@ -52,3 +52,16 @@ def air_conductivity(tair: _FloatOrArray) -> _FloatOrArray:
 def surface_tension(tair: _FloatOrArray) -> _FloatOrArray:
     """Of water against air, N m-1: linear fit of [PK1997]_, eq. 5-12."""
     return 0.0761 - 1.55e-4 * (tair - MELTING_POINT)
+
+
+@register_jitable
+def saturation_slope(tair: _FloatOrArray) -> _FloatOrArray:
+    """Give the slope by temperature of ln(es), es of `saturation_vapour_pressure`, K-1."""
+    celsius = tair - MELTING_POINT
+    return 17.67 * 243.5 / (celsius + 243.5) ** 2
+
+
+@register_jitable
+def lifting_condensation_temperature(tair: _FloatOrArray, rh: _FloatOrArray) -> _FloatOrArray:
+    """Temperature in K at which rising air becomes saturated [Bolton1980]_, eq. 22."""
+    return 55.0 + 1.0 / (1.0 / (tair - 55.0) - np.log(rh) / 2840.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aeroact.physics.activation import Activation
-from aeroact.physics.constants import MAM4_SIGMA_G, PRESETS, VALID_RANGE, preset
+from aeroact.physics.constants import MAM4_SIGMA_G, PRESETS, VALID_RANGE, preset, resolve
 
 
 def test_presets_know_their_names():
@@ -34,6 +34,21 @@ def test_attributes_are_flat():
     assert attributes["physics_gravity"] == preset("default").gravity
     assert attributes["physics_number_per_mass"] == 1.0
     assert {type(value) for value in attributes.values()} == {str, float}
+
+
+def test_attributes_are_those_in_use():
+    changed = resolve("default", 0.5)
+    assert changed.attributes()["physics_preset"] == "default"
+    assert changed.attributes()["physics_mass_accommodation"] == 0.5
+    mine = preset("pyrcel")._replace(name="mine")
+    assert resolve(mine) == mine
+    assert resolve(mine).attributes()["physics_preset"] == "mine"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.01, np.nan])
+def test_accommodation_out_of_bounds(value):
+    with pytest.raises(ValueError, match="mass_accommodation must be above 0 and at most 1"):
+        resolve("default", value)
 
 
 def test_diffusivity_of_pyrcel_is_too_low():
