@@ -63,5 +63,10 @@ RADIUS_BOUNDS: Final = MappingProxyType(
 )
 """Least and greatest number-median dry radius in um, half of E3SM's bounds of the diameter."""
 
+NOMINAL_RADIUS: Final = MappingProxyType(
+    {"accum": 0.055, "aitken": 0.013, "coarse": 1.0, "pcarbon": 0.025}
+)
+"""Number-median dry radius in um, half of E3SM's nominal diameter; stands for an empty mode's."""
+
 MIN_UPDRAFT: Final = 10.0
 """E3SM's floor of the updraft that activates aerosol, cm s-1."""

@@ -13,6 +13,7 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scrip
 COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-data", "generate"),
     ("aeroact-data", "check"),
+    ("aeroact-data", "harvest"),
     ("aeroact-hpo", "run"),
     ("aeroact-export",),
 ]
