@@ -5,10 +5,12 @@ blocks of rows, so that a file may be larger than memory.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK = 1 << 18
-"""Rows read at a time."""
+"""Rows read at a time, and rows of a chunk in the files that are written."""
+
+_CHUNK_CACHE = 8 << 20  # bytes a variable: one chunk of the largest
 
 
 def open_dataset(path: Path) -> "xr.Dataset":
@@ -45,8 +49,11 @@ def open_dataset(path: Path) -> "xr.Dataset":
         If the file is missing or not NetCDF, or an input variable is missing, has an
         unknown unit, or the wrong dimensions.
     """
+    import netCDF4
     import xarray as xr
 
+    # The library's own 64 MiB for each variable would add up; a file is read from end to end.
+    netCDF4.set_chunk_cache(_CHUNK_CACHE)
     if not path.is_file():
         raise AeroactError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
@@ -187,15 +194,15 @@ def problems(
                 yield reason, rows
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a check of a dataset found.
+@dataclass
+class Findings:
+    """What a check of a dataset found, by number of rows.
 
     Attributes
     ----------
     rows : int
         Rows in all.
-    usable : ndarray of bool, shape (rows,)
+    n_usable : int
         Rows with nothing wrong and, where the dataset has labels, with one.
     flagged : int
         Rows that the parcel model itself marked as having no label.
@@ -203,34 +210,51 @@ class Report:
         Rows by what is wrong with them; a row can have several reasons.
     """
 
-    rows: int
-    usable: NDArray[np.bool_]
-    flagged: int
-    reasons: Counter[str]
+    rows: int = 0
+    n_usable: int = 0
+    flagged: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def look_at(self, block: "xr.Dataset") -> NDArray[np.bool_]:
+        """Count the rows of a block in; returns which of them are usable, shape (rows,)."""
+        marked = flagged(block)
+        good = ~marked
+        # A flagged row may hold anything: its state is why it is flagged.
+        fn = fractions(block)[good] if schema.FN.name in block else None
+        bad = np.zeros(int(good.sum()), bool)
+        for reason, rows in problems(states(block)[good], fn):
+            self.reasons[reason] += int(rows.sum())
+            bad |= rows
+        good[np.flatnonzero(good)[bad]] = False
+        self.rows += len(good)
+        self.n_usable += int(good.sum())
+        self.flagged += int(marked.sum())
+        return good
+
+
+@dataclass
+class Report(Findings):
+    """Findings of a check, with the rows that are usable.
+
+    Attributes
+    ----------
+    usable : ndarray of bool, shape (rows,)
+        Which rows `n_usable` counts.
+    """
+
+    usable: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
 
 
 def check(ds: "xr.Dataset") -> Report:
     """Look at every row of a dataset, block by block."""
-    usable = np.ones(ds.sizes[SAMPLE_DIM], bool)
-    reasons: Counter[str] = Counter()
-    n_flagged = 0
+    report = Report(usable=np.empty(ds.sizes[SAMPLE_DIM], bool))
     for start, block in blocks(ds):
-        marked = flagged(block)
-        n_flagged += int(marked.sum())
-        x = states(block)
-        good = ~marked
-        # A flagged row may hold anything: its state is why it is flagged.
-        fn = fractions(block)[good] if schema.FN.name in ds else None
-        bad = np.zeros(int(good.sum()), bool)
-        for reason, rows in problems(x[good], fn):
-            reasons[reason] += int(rows.sum())
-            bad |= rows
-        usable[start : start + len(x)] = good
-        usable[start + np.flatnonzero(good)[bad]] = False
-    return Report(len(usable), usable, n_flagged, reasons)
+        good = report.look_at(block)
+        report.usable[start : start + len(good)] = good
+    return report
 
 
-def require_sound(path: Path, report: Report) -> None:
+def require_sound(path: Path, findings: Findings) -> None:
     """Refuse a dataset with rows that cannot be right.
 
     Raises
@@ -238,11 +262,11 @@ def require_sound(path: Path, report: Report) -> None:
     AeroactError
         Naming the file, every reason and its number of rows.
     """
-    if report.reasons:
-        found = "; ".join(f"{reason} in {n:,} rows" for reason, n in report.reasons.items())
+    if findings.reasons:
+        found = "; ".join(f"{reason} in {n:,} rows" for reason, n in findings.reasons.items())
         raise AeroactError(f"{path}: {found}; mend or drop these rows (aeroact-data check {path})")
-    if not report.usable.any():
-        raise AeroactError(f"{path}: no usable row among {report.rows:,}")
+    if not findings.n_usable:
+        raise AeroactError(f"{path}: no usable row among {findings.rows:,}")
 
 
 @dataclass(frozen=True)
@@ -353,8 +377,8 @@ def from_arrays(
         States in schema units.
     fn : ndarray, shape (n, 4), optional
         Activated fractions.
-    **extra : ndarray, shape (n,)
-        More variables by name, such as ``smax``.
+    **extra : ndarray, shape (n,) or (n, 4)
+        More variables by name, such as ``smax``; the second shape is one with modes.
     """
     import xarray as xr
 
@@ -366,53 +390,131 @@ def from_arrays(
             attrs = {"units": variable.units, "long_name": variable.long_name}
             ds[variable.name] = (dims, values[variable.name], attrs)
     for name, value in extra.items():
-        ds[name] = (SAMPLE_DIM, value)
+        ds[name] = ((SAMPLE_DIM, MODE_DIM)[: value.ndim], value)
     return ds
 
 
 def write(ds: "xr.Dataset", path: Path, *, title: str, command: str) -> None:
-    """Write a dataset as compressed NetCDF-4, whole or not at all.
+    """Write a dataset as `write_blocks` does; its global attributes are kept."""
+    rows = ds.sizes[SAMPLE_DIM]
+    parts = (block for _, block in blocks(ds)) if rows else iter([ds])
+    write_blocks(path, parts, rows=rows, title=title, command=command, attrs=ds.attrs)
+
+
+def write_blocks(
+    path: Path,
+    blocks: "Iterable[xr.Dataset]",
+    *,
+    title: str,
+    command: str,
+    rows: int | None = None,
+    attrs: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Write a dataset as compressed NetCDF-4 from its blocks in turn, whole or not at all.
+
+    The same rows give the same file, byte for byte, however they are cut into blocks.
 
     Parameters
     ----------
-    ds : xarray.Dataset
-        With the schema's names; its global attributes are kept.
     path : Path
         The file to make or replace.
+    blocks : iterable of xarray.Dataset
+        At least one, of any number of rows, as `from_arrays` makes them: with the same
+        variables. The first one's types and attributes are the file's, and whatever it has
+        without the dimension `nsamples`.
     title : str
         Global attribute ``title``.
     command : str
         What made it, for ``history``.
+    rows : int, optional
+        Rows in all. Where they are not known beforehand, `nsamples` is an unlimited dimension.
+    attrs : mapping of str to object
+        More global attributes.
 
     Raises
     ------
     AeroactError
-        If it cannot be written, on a full disk for example.
+        If it cannot be written, on a full disk for example, or other than `rows` rows came.
     """
-    ds = ds.assign_attrs(
-        Conventions="CF-1.10",
-        title=title,
+    attrs = dict(attrs) | {
+        "Conventions": "CF-1.10",
+        "title": title,
         # Without a date: the same command gives the same file, byte for byte.
-        history=command,
-        source=f"aeroact {aeroact.__version__}",
-        aeroact_schema_version=schema.SCHEMA_VERSION,
-    )
-    rows = max(1, min(ds.sizes[SAMPLE_DIM], BLOCK))
-    encoding = {
-        str(name): {
-            "zlib": True,
-            "complevel": 1,
-            "shuffle": True,
-            "chunksizes": (rows, *array.shape[1:]),
-            "_FillValue": None,
-        }
-        for name, array in ds.data_vars.items()
+        "history": command,
+        "source": f"aeroact {aeroact.__version__}",
+        "aeroact_schema_version": schema.SCHEMA_VERSION,
     }
     with replacing(path) as part:
         try:
-            ds.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)
+            written = _write_file(part, iter(blocks), rows, attrs)
         except RuntimeError as error:  # all that HDF5 says of a full disk
             raise AeroactError(
                 f"{path}: cannot be written ({error}); is the disk full? Make room and run the "
                 "same command again"
             ) from error
+        if rows is not None and written != rows:
+            raise AeroactError(f"{path}: {written:,} rows came, {rows:,} were announced")
+
+
+def _write_file(
+    path: Path, blocks: "Iterator[xr.Dataset]", rows: int | None, attrs: Mapping[str, object]
+) -> int:
+    """Write the blocks into a new file; returns the number of rows."""
+    import netCDF4
+
+    first = next(blocks)
+    sampled = [str(name) for name, array in first.variables.items() if SAMPLE_DIM in array.dims]
+    chunk = BLOCK if rows is None else max(1, min(rows, BLOCK))
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts(attrs)
+        for dim, size in first.sizes.items():
+            file.createDimension(str(dim), rows if dim == SAMPLE_DIM else size)
+        for name, array in first.variables.items():
+            whole = name not in sampled
+            if not whole:
+                array = array.transpose(SAMPLE_DIM, ...)
+            kind: Any = str if array.dtype.kind in "OU" else array.dtype
+            storage = {} if whole else _storage((chunk, *array.shape[1:]))
+            variable = file.createVariable(str(name), kind, [*map(str, array.dims)], **storage)
+            variable.setncatts(array.attrs)
+            if whole:
+                variable[...] = array.values
+        start = 0
+        for columns in _regrouped(sampled, chain([first], blocks), chunk):
+            stop = start + len(columns[sampled[0]])
+            if rows is not None and stop > rows:
+                return stop
+            for name, values in columns.items():
+                file[name][start:stop] = values
+            start = stop
+    return start
+
+
+def _storage(chunks: tuple[int, ...]) -> dict[str, Any]:
+    """Return how a variable's rows are stored: in compressed chunks, each written once."""
+    return {
+        "compression": "zlib",
+        "complevel": 1,
+        "shuffle": True,
+        "chunksizes": chunks,
+        "chunk_cache": 1,  # byte: by default each variable keeps 64 MiB of chunks
+    }
+
+
+def _regrouped(
+    names: list[str], blocks: "Iterator[xr.Dataset]", size: int
+) -> Iterator[dict[str, NDArray]]:
+    """Join blocks and cut them anew into `size` rows each; the last one has what is left."""
+    pending: list[dict[str, NDArray]] = []
+    n_pending = 0
+    for block in blocks:
+        pending.append({name: block[name].transpose(SAMPLE_DIM, ...).values for name in names})
+        n_pending += block.sizes[SAMPLE_DIM]
+        if n_pending >= size:
+            joined = {name: np.concatenate([part[name] for part in pending]) for name in names}
+            whole = n_pending - n_pending % size
+            for start in range(0, whole, size):
+                yield {name: values[start : start + size] for name, values in joined.items()}
+            pending = [{name: values[whole:].copy() for name, values in joined.items()}]
+            n_pending -= whole
+    yield {name: np.concatenate([part[name] for part in pending]) for name in names}

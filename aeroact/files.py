@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,17 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what killed processes left half-written beside `path`.
+
+    For the one process that may write it: a part of a living one would be lost, too.
+    """
+    part = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+    for other in path.parent.iterdir():
+        if part.fullmatch(other.name):
+            other.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from aeroact import console, dataset, normalization
 from aeroact.errors import AeroactError
 from aeroact.files import locked, make_folder
-from aeroact.generate import Job, generate, rows_done
+from aeroact.generate import Job, generate
 from aeroact.hpo import step1, step2, tables
 from aeroact.hpo.config import Project, project_of
 from aeroact.hpo.cost import Cost, cost_of
@@ -107,8 +107,7 @@ def _check(path: Path) -> dataset.Report:
 
 def _simulate(folder: RunFolder, project: Project, n_workers: int) -> dataset.Report:
     path, job = folder.own_data, Job(n=project.samples, seed=project.seed)
-    with console.progress("Parcels", job.n, rows_done(path, job)) as progress:
-        generate(path, job, workers=n_workers, progress=progress)
+    generate(path, job, workers=n_workers, progress=console.progress)
     return _check(path)
 
 

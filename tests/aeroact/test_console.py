@@ -121,6 +121,87 @@ def test_piped_progress_does_not_repeat_what_an_earlier_run_did(
     ]
 
 
+class Clock:
+    """Takes the place of the module `time`; goes only as it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(console, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_piped_progress_of_named_units_has_their_rate_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    # An earlier run's half is no part of the rate.
+    with console.progress("Parcels", 1_000_000, 500_000, unit="parcels") as show:
+        clock.now += 20.0
+        show(600_000)
+        clock.now += 5.0
+        show(1_000_000)
+    assert capsys.readouterr().out.splitlines() == [
+        "Parcels: 600,000 of 1,000,000  5,000 parcels/s, 0:01:20 left",
+        "Parcels: 1,000,000 of 1,000,000  20,000 parcels/s",
+    ]
+
+
+def test_piped_progress_has_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with console.progress("Parcels", 1_000_000) as show:
+        for done in range(1, 10):
+            clock.now += 21.0
+            show(done)
+    assert capsys.readouterr().out.splitlines() == [
+        f"Parcels: {done} of 1,000,000" for done in (3, 6, 9)
+    ]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
+def test_piped_progress_of_short_work_is_silent(
+    seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with console.progress("Writing", 10, after=2.0) as show:
+        clock.now += seconds
+        show(10)
+    assert capsys.readouterr().out == ("Writing: 10 of 10\n" if seconds > 2.0 else "")
+
+
+def test_progress_on_a_terminal_waits_until_work_is_long() -> None:
+    shown = on_a_terminal(
+        "from aeroact import console\n"
+        "from types import SimpleNamespace\n"
+        "import time\n"
+        "clock = iter([0.0, *[1.0] * 4, *[3.0] * 9])\n"
+        "console.time = SimpleNamespace(monotonic=lambda: next(clock))\n"
+        "with console.progress('Short', 10, after=2.0) as show:\n"
+        "    show(10)\n"
+        "clock = iter([0.0, *[3.0] * 9])\n"
+        "with console.progress('Long', 4000, unit='rows', after=2.0) as show:\n"
+        "    show(1200)"
+    )
+    assert "Short" not in shown
+    assert "Long" in shown
+    assert "1,200/4,000" in shown
+    assert "400 rows/s, 0:00:07 left" in shown
+
+
+def test_no_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.no_progress("Parcels", 10, unit="parcels") as show:
+        show(10)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_warning_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    console.warn("two\n lines")
+    assert capsys.readouterr() == ("", "warning: two lines\n")
+
+
 def test_progress_of_nothing_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines_of([0], capsys, total=0) == []
 
@@ -156,10 +237,10 @@ def test_progress_on_a_terminal_is_a_bar_with_the_time_left() -> None:
     shown = on_a_terminal(
         "from aeroact import console\n"
         "with console.progress('Parcels', 1000) as show:\n"
-        "    show(500); show(1000)"
+        "    show(500)"
     )
     assert "━" in shown
-    assert "1000/1000" in shown
+    assert "500/1,000" in shown
     assert "left" in shown
     assert "\x1b[" in shown
 

@@ -1,5 +1,6 @@
 """Datasets: what is read is what was written, and what is wrong is named."""
 
+import itertools
 import resource
 from collections import Counter
 from functools import partial
@@ -110,6 +111,57 @@ def test_a_disk_that_takes_no_more_is_an_error_that_says_where(tmp_path: Path) -
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
+
+
+@settings(max_examples=20)
+@given(cuts=st.lists(st.integers(0, 60), max_size=4))
+def test_the_cuts_between_blocks_do_not_show(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, ds = tmp_path_factory.mktemp("cuts"), labelled(60)
+    edges = [0, *sorted(cuts), 60]
+    blocks = [ds.isel(nsamples=slice(*edge)) for edge in itertools.pairwise(edges)]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        in_blocks_of(16, monkeypatch)
+        dataset.write(ds, folder / "a.nc", title="t", command="c")
+        dataset.write_blocks(folder / "b.nc", blocks, rows=60, title="t", command="c")
+        dataset.write_blocks(folder / "c.nc", iter(blocks), title="t", command="c")
+    assert (folder / "b.nc").read_bytes() == (folder / "a.nc").read_bytes()
+    with xr.open_dataset(folder / "c.nc") as c, xr.open_dataset(folder / "a.nc") as a:
+        assert c.encoding["unlimited_dims"] == {"nsamples"}
+        xr.testing.assert_identical(c, a)
+
+
+def test_blocks_have_the_attributes_of_the_first_and_those_of_the_file(tmp_path: Path) -> None:
+    ds = labelled(10)
+    ds["smax"].attrs["units"] = "1"
+    parts = [ds.isel(nsamples=slice(5)), ds.isel(nsamples=slice(5, None)).drop_attrs()]
+    dataset.write_blocks(
+        tmp_path / "a.nc", parts, rows=10, title="t", command="c", attrs={"seed": 5, "title": "no"}
+    )
+    with xr.open_dataset(tmp_path / "a.nc") as made:
+        assert made["smax"].attrs == {"units": "1"}
+        assert (made.attrs["seed"], made.attrs["title"], made.attrs["history"]) == (5, "t", "c")
+        assert made["fn"].encoding["chunksizes"] == (10, 4)
+        assert made["fn"].encoding["zlib"]
+        np.testing.assert_array_equal(made["nmodes"], list(schema.MODES))
+
+
+def test_more_variables_may_have_modes(tmp_path: Path) -> None:
+    ds = dataset.from_arrays(sample_rows(0, 8, 1), lat=np.arange(8.0), other=np.ones((8, 4)))
+    dataset.write(ds, tmp_path / "a.nc", title="t", command="c")
+    with dataset.open_dataset(tmp_path / "a.nc") as made:
+        assert made["lat"].dims == ("nsamples",)
+        assert made["other"].dims == ("nsamples", "nmodes")
+
+
+@pytest.mark.parametrize("announced", [9, 11])
+def test_other_rows_than_announced_are_an_error_and_no_file(announced: int, tmp_path: Path) -> None:
+    with pytest.raises(AeroactError, match=rf"a\.nc: .* rows came, {announced} were announced"):
+        dataset.write_blocks(
+            tmp_path / "a.nc", [labelled(10)], rows=announced, title="t", command="c"
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_rows_are_a_dataset_too(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from aeroact.errors import AeroactError
 from aeroact.files import (
     locked,
     make_folder,
+    remove_parts,
     replacing,
     replacing_folder,
     sha256,
@@ -161,6 +162,15 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_pa
         part.rmdir()
     assert names(target) == ["old"]
     assert names(tmp_path) == ["bundle"]
+
+
+def test_parts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    part = ".a.123.part.nc"
+    others = ["a.nc", ".a.b.123.part.nc", ".a.123.part.csv", ".a.x.part.nc", ".ab.1.part.nc"]
+    for name in [part, *others]:
+        (tmp_path / name).touch()
+    remove_parts(tmp_path / "a.nc")
+    assert names(tmp_path) == sorted(others)
 
 
 def test_a_folder_beneath_a_file_is_one_clear_error(tmp_path: Path) -> None:

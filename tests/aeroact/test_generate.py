@@ -5,22 +5,29 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import aeroact
 from aeroact import dataset, generate, schema, states
+from aeroact.console import Progress
 from aeroact.errors import AeroactError
 from aeroact.generate import Job, job_for_states
 from aeroact.physics.constants import PRESETS
 from aeroact.physics.parcel import Status
+from aeroact.shards import Shards
 
 SMALL_SHARD = 64
 # Three whole shards and a part of one; coarse, because it is not the physics that is tested.
@@ -50,15 +57,15 @@ def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let the computer fail after some shards; returns the list of shards that get done."""
     done: list[str] = []
     tickets = itertools.count()
-    simulate_shard = generate._simulate_shard
+    write = Shards.write
 
-    def failing(path: Path, *args: object) -> None:
+    def failing(shards: Shards, start: int, rows: NDArray) -> None:
         if next(tickets) >= count:
             raise KeyboardInterrupt
-        simulate_shard(path, *args)  # type: ignore[arg-type]
-        done.append(path.name)
+        write(shards, start, rows)
+        done.append(shards.path(start).name)
 
-    monkeypatch.setattr(generate, "_simulate_shard", failing)
+    monkeypatch.setattr(Shards, "write", failing)
     return done
 
 
@@ -158,6 +165,44 @@ def test_the_history_is_the_command_that_makes_the_file(reference: Path) -> None
     assert settings_of_history["--physics"] == "default"
     assert settings_of_history["--bins"] == "10"
     assert float(settings_of_history["--rtol"]) == 1e-2
+    assert settings_of_history["--sampling"] == "random"
+    assert "--accommodation" not in words
+    assert "--kinetic" not in words
+
+
+def test_accommodation_sampling_and_the_second_label_are_in_the_file(tmp_path: Path) -> None:
+    job = Job(n=30, seed=2, method="sobol", accommodation=0.3, bins=20, rtol=1e-3, kinetic=True)
+    generate.generate(tmp_path / "a.nc", job)
+    x = states.sample_rows(0, 30, 2, "sobol").astype(np.float32)
+    result = aeroact.simulate(
+        *schema.split_state(x.astype(np.float64)).values(),
+        accommodation=0.3,
+        bins=20,
+        rtol=1e-3,
+        kinetic=True,
+    )
+    assert result.fn_kinetic is not None
+    with dataset.open_dataset(tmp_path / "a.nc") as ds:
+        np.testing.assert_array_equal(dataset.states(ds), x)
+        np.testing.assert_array_equal(ds["fn"], result.fn.astype(np.float32))
+        np.testing.assert_array_equal(ds["fn_kinetic"], result.fn_kinetic.astype(np.float32))
+        assert ds["fn_kinetic"].dims == ("nsamples", "nmodes")
+        assert ds["fn_kinetic"].attrs["units"] == "1"
+        assert "50 m above" in ds["fn_kinetic"].attrs["long_name"]
+        assert ds.attrs["physics_preset"] == "default"
+        assert ds.attrs["physics_mass_accommodation"] == 0.3
+        history = ds.attrs["history"]
+    assert "--sampling sobol" in history
+    assert "--accommodation 0.3" in history
+    assert history.endswith("--kinetic")
+
+
+def test_without_its_option_there_is_no_second_label(reference: Path) -> None:
+    with xr.open_dataset(reference) as ds:
+        assert set(ds.data_vars) == {v.name for v in (*schema.INPUTS, schema.FN)} | {
+            "smax",
+            "status",
+        }
 
 
 def test_the_history_says_that_states_were_given(tmp_path: Path) -> None:
@@ -183,6 +228,7 @@ def test_the_size_of_shards_does_not_show(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "SHARD", 77)
+    monkeypatch.setattr(generate, "_CALL", 10)
     generate.generate(tmp_path / "b.nc", JOB)
     assert (tmp_path / "b.nc").read_bytes() == reference.read_bytes()
 
@@ -198,7 +244,7 @@ def test_an_interrupted_job_goes_on_where_it_stopped(
         with pytest.raises(KeyboardInterrupt):
             generate.generate(target, JOB, workers=workers)
     assert not target.exists()
-    finished = {path.name for path in shards_of(target).glob("*.npz")}
+    finished = {path.name for path in shards_of(target).glob("*.shard")}
     assert len(finished) == count
 
     done = stop_after(1000, monkeypatch)
@@ -209,13 +255,36 @@ def test_an_interrupted_job_goes_on_where_it_stopped(
     assert [path.name for path in tmp_path.iterdir()] == ["b.nc"]
 
 
+def test_an_interruption_does_not_wait_for_a_whole_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One thread fails while the other one is within its shard.
+    monkeypatch.setattr(generate, "_CALL", 1)
+    within, calls, simulate = threading.Event(), itertools.count(), generate.simulate
+
+    def failing(tair: NDArray, *args: Any, **kwargs: Any) -> Any:
+        if tair[0] == np.float32(states.sample_rows(0, 1, JOB.seed)[0, 0]):
+            assert within.wait(60)
+            raise KeyboardInterrupt
+        within.set()
+        next(calls)
+        time.sleep(0.05)
+        return simulate(tair, *args, **kwargs)
+
+    monkeypatch.setattr(generate, "simulate", failing)
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate(tmp_path / "b.nc", JOB, workers=2)
+    assert next(calls) < SMALL_SHARD
+    assert not list(shards_of(tmp_path / "b.nc").glob("*.shard"))
+
+
 @pytest.fixture(scope="module")
 def all_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a job whose power failed before its shards became a dataset."""
     target = tmp_path_factory.mktemp("shards") / "b.nc"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(generate, "SHARD", SMALL_SHARD)
-        monkeypatch.setattr(generate, "_assemble", lambda *_: 1 / 0)
+        monkeypatch.setattr(dataset, "write_blocks", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             generate.generate(target, JOB)
     return shards_of(target)
@@ -228,7 +297,7 @@ def test_whichever_shards_are_there_the_file_is_the_same(
 ) -> None:
     target = tmp_path_factory.mktemp("resumed") / "b.nc"
     shutil.copytree(all_shards, shards_of(target))
-    shards = sorted(shards_of(target).glob("*.npz"))
+    shards = sorted(shards_of(target).glob("*.shard"))
     assert len(shards) == 4
     for k in lost:
         shards[k].unlink()
@@ -241,10 +310,77 @@ def test_what_a_killed_process_left_beside_a_shard_is_of_no_account(
 ) -> None:
     folder = shards_of(tmp_path / "b.nc")
     folder.mkdir()
-    (folder / ".000000000000.4242.part.npz").write_bytes(b"PK\x03\x04 torn")
+    (folder / ".000000000000.4242.part.shard").write_bytes(b"torn")
+    (tmp_path / ".b.4242.part.nc").write_bytes(b"torn")
     generate.generate(tmp_path / "b.nc", JOB)
     assert (tmp_path / "b.nc").read_bytes() == reference.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["b.nc"]
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_a_damaged_shard_is_noticed_and_made_anew(
+    tmp_path_factory: pytest.TempPathFactory,
+    all_shards: Path,
+    reference: Path,
+    data: st.DataObject,
+) -> None:
+    target = tmp_path_factory.mktemp("damaged") / "b.nc"
+    shutil.copytree(all_shards, shards_of(target))
+    shard = data.draw(st.sampled_from(sorted(shards_of(target).glob("*.shard"))))
+    content = bytearray(shard.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del content[place:]
+    shard.write_bytes(content)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        done = stop_after(1000, monkeypatch)
+        said: list[str] = []
+        monkeypatch.setattr(generate.console, "warn", said.append)
+        generate.generate(target, JOB)
+    assert done == [shard.name]
+    assert said == [f"{shard}: damaged; its parcels are simulated anew"]
+    assert target.read_bytes() == reference.read_bytes()
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_is_left_of_a_finished_jobs_shards_goes(
+    recorded: bool, all_shards: Path, reference: Path, tmp_path: Path
+) -> None:
+    # Killed after the file took its name, before or while the shards were removed.
+    target = tmp_path / "b.nc"
+    shutil.copy(reference, target)
+    shutil.copytree(all_shards, shards_of(target))
+    if not recorded:
+        (shards_of(target) / "job.json").unlink()
+    assert generate.generate(target, JOB).total() == JOB.n
+    assert [path.name for path in tmp_path.iterdir()] == ["b.nc"]
+
+
+def test_shards_of_another_job_beside_a_finished_file_are_left_alone(
+    all_shards: Path, reference: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "b.nc"
+    shutil.copy(reference, target)
+    shutil.copytree(all_shards, shards_of(target))
+    (shards_of(target) / "job.json").write_text(str(replace(JOB, seed=6)))
+    generate.generate(target, JOB)
+    assert len(list(shards_of(target).glob("*.shard"))) == 4
+
+
+def test_shards_that_nobody_claimed_are_not_trusted(
+    all_shards: Path, reference: Path, tmp_path: Path
+) -> None:
+    # Their removal was cut short, and then somebody removed the dataset.
+    target = tmp_path / "b.nc"
+    shutil.copytree(all_shards, shards_of(target))
+    (shards_of(target) / "job.json").unlink()
+    other = replace(JOB, seed=6)
+    generate.generate(target, other)
+    generate.generate(tmp_path / "c.nc", other)
+    assert target.read_bytes() == (tmp_path / "c.nc").read_bytes()
 
 
 def test_a_finished_job_is_not_done_again(reference: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,18 +394,27 @@ def test_a_finished_job_is_not_done_again(reference: Path, monkeypatch: pytest.M
 def test_progress_counts_finished_rows_up_to_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun: list[tuple[str, int]] = []
     seen: list[int] = []
 
-    def progress(done: int, note: str = "") -> None:
-        seen.append(done)
+    @contextmanager
+    def progress(
+        title: str, total: int, done: int = 0, *, unit: str = "", after: float = 0.0
+    ) -> Iterator[Progress]:
+        assert total == JOB.n
+        begun.append((title, done))
+        yield lambda done, note="": seen.append(done)
 
     with monkeypatch.context() as broken:
         stop_after(2, broken)
         with pytest.raises(KeyboardInterrupt):
             generate.generate(tmp_path / "b.nc", JOB, workers=1, progress=progress)
-    assert seen == [64, 128]
+    assert (begun, seen) == ([("Parcels", 0)], [64, 128])
+    begun.clear()
+    seen.clear()
     generate.generate(tmp_path / "b.nc", JOB, workers=1, progress=progress)
-    assert seen == [64, 128, 192, 200]
+    assert begun == [("Parcels", 128), ("Writing", 0)]
+    assert seen == [192, 200, 64, 128, 192, 200]
 
 
 # Other jobs
@@ -284,8 +429,11 @@ def test_progress_counts_finished_rows_up_to_the_last(
         replace(JOB, bins=11),
         replace(JOB, rtol=1e-3),
         replace(JOB, states="0" * 64),
+        replace(JOB, method="sobol"),
+        replace(JOB, accommodation=0.5),
+        replace(JOB, kinetic=True),
     ],
-    ids=["n", "seed", "physics", "bins", "rtol", "states"],
+    ids=["n", "seed", "physics", "bins", "rtol", "states", "method", "accommodation", "kinetic"],
 )
 def test_another_jobs_shards_and_file_are_refused_and_left_alone(
     other: Job, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -297,7 +445,7 @@ def test_another_jobs_shards_and_file_are_refused_and_left_alone(
             generate.generate(target, JOB, workers=1)
     with pytest.raises(AeroactError, match="unfinished job with other settings"):
         generate.generate(target, other)
-    assert len(list(shards_of(target).glob("*.npz"))) == 1
+    assert len(list(shards_of(target).glob("*.shard"))) == 1
 
     shutil.copy(reference, target)
     with pytest.raises(AeroactError, match=r"b\.nc: exists and is not this job's"):
@@ -428,3 +576,55 @@ def test_other_content_of_the_states_file_is_another_job(tmp_path: Path) -> None
     )
     assert first.states != second.states
     assert first == job_for_states(states_file(tmp_path), None, seed=1)
+
+
+# Size
+
+# The real thing but for the parcel model, and without waiting for the disk.
+IN_MEMORY_OF_ITS_OWN = """
+import os, sys
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from aeroact import generate as g
+from aeroact.survey import survey
+
+def simulate(*state, **_):
+    status = np.zeros(len(state[0]), np.int8)
+    return SimpleNamespace(fn=np.clip(state[-1], 0, 1), smax=state[0] / 3e4, status=status)
+
+g.simulate = simulate
+os.fsync = lambda _: None
+path, n = Path(sys.argv[2]), int(sys.argv[3])
+if sys.argv[1] == "generate":
+    assert g.generate(path, g.Job(n=n, seed=1)) == {"OK": n}
+elif sys.argv[1] == "survey":
+    assert survey(path).findings.n_usable == n
+else:
+    assert g.job_for_states(path, None, seed=1).n == n
+status = Path("/proc/self/status").read_text()
+print(status.split("VmHWM:")[1].split()[0])
+"""
+
+
+def peak_memory(what: str, path: Path, n: int) -> float:
+    """Return the most memory that a process of its own had (MB)."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_MEMORY_OF_ITS_OWN, what, path, str(n)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout) / 1000
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.nc", tmp_path / "large.nc"
+    for what, limit in (("generate", 400), ("job_for_states", 500), ("survey", 600)):
+        few = peak_memory(what, small, 1_000_000)
+        many = peak_memory(what, large, 10_000_000)
+        assert many < limit
+        # A survey keeps a hash of 8 bytes for each state, of so many at most.
+        hashes = 8e-6 * 10_000_000 if what == "survey" else 0
+        assert many - few < 50 + hashes

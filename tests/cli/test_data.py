@@ -1,5 +1,7 @@
 """`aeroact-data` as a user runs it: what it prints, how it ends, and what it leaves behind."""
 
+import json
+import os
 import re
 import resource
 import signal
@@ -15,6 +17,7 @@ import xarray as xr
 
 from aeroact import dataset, states
 from aeroact.generate import SHARD, Job, generate
+from aeroact.physics.activation import Status
 
 COMMAND = Path(sys.executable).parent / "aeroact-data"
 
@@ -78,6 +81,9 @@ def test_help_lists_the_commands() -> None:
         (["generate", "-n", "9", "--seed", "-1", "--out", "a.nc"], "--seed"),
         (["generate", "-n", "9", "--workers", "0", "--out", "a.nc"], "--workers"),
         (["generate", "-n", "9", "--physics", "magic", "--out", "a.nc"], "default, pyrcel"),
+        (["generate", "-n", "9", "--sampling", "magic", "--out", "a.nc"], "random, sobol"),
+        (["generate", "-n", "9", "--accommodation", "0", "--out", "a.nc"], "--accommodation"),
+        (["generate", "-n", "9", "--accommodation", "nan", "--out", "a.nc"], "--accommodation"),
         (["check"], "file"),
         (["mend", "a.nc"], "mend"),
     ],
@@ -100,14 +106,27 @@ def test_wrong_use_exits_with_2_and_names_the_option(
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a dataset made by the command."""
     path = tmp_path_factory.mktemp("small") / "a.nc"
-    done = run("generate", "-n", "1000", "--seed", "3", *COARSE, "--out", path)
+    done = run("generate", "-n", "1_000", "--seed", "3", *COARSE, "--out", path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    # Piped, progress is plain lines, and the last line says what there is now.
-    *progress, last = done.stdout.splitlines()
-    assert progress == ["Parcels: 1,000 of 1,000"]
-    assert last.startswith(f"{path}: 1,000 parcels (OK ")
+    # Piped, progress is plain lines; a table says what there is now.
+    # On a busy machine, writing takes long enough to be told.
+    progress, *summary = [line for line in done.stdout.splitlines() if "Writing" not in line]
+    assert re.fullmatch(r"Parcels: 1,000 of 1,000  [\d,]+ parcels/s", progress)
+    assert summary[0] == f"{path}: 1,000 parcels"
+    statuses_of(summary)
     return path
+
+
+def statuses_of(summary: list[str]) -> dict[str, int]:
+    """Return rows by status, as the summary has them, and see that the shares are theirs."""
+    title, heads, *lines = [line.split() for line in summary]
+    total = int(title[-2].replace(",", ""))
+    assert heads == ["status", "rows", "share"]
+    statuses = {name: int(rows.replace(",", "")) for name, rows, _ in lines}
+    assert sum(statuses.values()) == total
+    assert [share for *_, share in lines] == [f"{n / total:.2%}" for n in statuses.values()]
+    return statuses
 
 
 def test_a_dataset_is_all_that_is_left_behind(small: Path) -> None:
@@ -126,7 +145,10 @@ def test_the_same_command_again_does_nothing_and_says_the_same(small: Path) -> N
     before = small.stat().st_mtime_ns
     done = run("generate", "-n", "1000", "--seed", "3", *COARSE, "--out", small)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1].startswith(f"{small}: 1,000 parcels (OK ")
+    with xr.open_dataset(small) as ds:
+        status = ds["status"].values
+    expected = {s.name: int((status == s).sum()) for s in Status if (status == s).any()}
+    assert statuses_of(done.stdout.splitlines()) == expected
     assert small.stat().st_mtime_ns == before
 
 
@@ -207,7 +229,7 @@ def test_a_job_stopped_half_way_gives_the_same_file_when_it_is_run_again(
         # A shell that runs us in the background would have it ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        while not list(tmp_path.glob(".a.nc.shards/*.npz")):
+        while not list(tmp_path.glob(".a.nc.shards/*.shard")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
         process.send_signal(number)
@@ -223,6 +245,83 @@ def test_a_job_stopped_half_way_gives_the_same_file_when_it_is_run_again(
     assert done.returncode == 0, done.stderr
     assert names(tmp_path) == ["a.nc"]
     assert target.read_bytes() == uninterrupted
+
+
+# What a process does that is killed where it hurts; `die` ends it as kill -9 does.
+DEATHS = {
+    "while the file is written": """
+regrouped = dataset._regrouped
+def torn(*args):
+    yield from regrouped(*args)
+    die()
+dataset._regrouped = torn
+""",
+    "before the file takes its name": """
+replace = Path.replace
+Path.replace = lambda path, to: die() if to.name == "a.nc" else replace(path, to)
+""",
+    "before the shards are removed": "generate.shutil.rmtree = die",
+    "while the shards are removed": """
+def half(folder, **_):
+    (folder / "job.json").unlink()
+    sorted(folder.glob("*.shard"))[0].unlink()
+    die()
+generate.shutil.rmtree = half
+""",
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_killed_at_the_worst_moments_the_same_command_ends_the_job(
+    death: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.nc"
+    command = ["generate", "-n", "1000", "--seed", "3", *COARSE, "--out", str(target)]
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from aeroact import cli, dataset, generate
+die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+{DEATHS[death]}
+sys.argv = {["aeroact-data", *command]!r}
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert ".a.nc.shards" in names(tmp_path)
+    torn = [name for name in names(tmp_path) if ".part" in name]
+    assert len(torn) == (death in list(DEATHS)[:2])
+    assert ("a.nc" in names(tmp_path)) == (death in list(DEATHS)[2:])
+
+    # Nothing is simulated anew.
+    monkeypatch.setattr("aeroact.generate.simulate", None)
+    generate(target, Job(n=1000, seed=3, bins=10, rtol=0.01))
+    assert names(tmp_path) == ["a.nc"]
+    assert target.read_bytes() == small.read_bytes()
+
+
+def test_a_second_process_on_the_same_file_is_told_so(tmp_path: Path) -> None:
+    command = ("generate", *LONG, "--out", tmp_path / "a.nc")
+    with subprocess.Popen([COMMAND, *command], stdout=subprocess.DEVNULL) as first:
+        try:
+            while not (tmp_path / ".a.nc.shards" / "job.json").exists():
+                assert first.poll() is None
+                time.sleep(0.005)
+            first.send_signal(signal.SIGSTOP)
+            assert "another process is working here" in fails(*command)
+        finally:
+            first.kill()
+
+
+def test_a_damaged_shard_is_told_in_one_line_and_made_anew(small: Path, tmp_path: Path) -> None:
+    job, folder = Job(n=1000, seed=3, bins=10, rtol=0.01), tmp_path / ".a.nc.shards"
+    folder.mkdir()
+    (folder / "job.json").write_text(str(job))
+    (shard := folder / "000000000000.shard").write_bytes(b"what a bad disk gives")
+    done = run("generate", "-n", "1000", "--seed", "3", *COARSE, "--out", tmp_path / "a.nc")
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {shard}: damaged; its parcels are simulated anew\n"
+    assert (tmp_path / "a.nc").read_bytes() == small.read_bytes()
 
 
 def test_a_shard_that_cannot_be_written_is_one_line_that_says_where(tmp_path: Path) -> None:
@@ -251,13 +350,21 @@ def can_mount() -> bool:
 
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount a small disk")
 @pytest.mark.parametrize("size", ["100k", "400k"], ids=["shard", "dataset"])
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(size: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_once_there_is_room_the_job_goes_on(
+    size: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     # 3,000 rows are a shard of some 250 kB and then a dataset of 200 kB. The disk is in a
     # mount namespace of its own, and goes with the process.
+    reference = tmp_path_factory.mktemp("reference") / "a.nc"
+    generate(reference, Job(n=3000, seed=1, bins=10, rtol=0.01))
+    command = f"{COMMAND} generate -n 3000 {' '.join(COARSE)} --out a.nc >/dev/null"
     script = (
         f"mount -t tmpfs -o size={size} none {tmp_path} && cd {tmp_path} || exit 99\n"
-        f"{COMMAND} generate -n 3000 {' '.join(COARSE)} --out a.nc >/dev/null\n"
-        "status=$?; find . -name '*.nc' -o -name '*.part*'; exit $status"
+        f"{command} && exit 98\n"
+        "find . -name '*.nc' -o -name '*.part*'\n"
+        f"mount -o remount,size=4m {tmp_path} || exit 97\n"
+        f"{command} || exit 96\n"
+        f"ls -A; cmp a.nc {reference}"
     )
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script],
@@ -266,11 +373,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(size: str, tmp_
         check=False,
         timeout=120,
     )
-    assert done.returncode == 1, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert re.search(r"disk (is )?full", done.stderr)
-    assert "ake room and run the same command again" in done.stderr
-    assert done.stdout == "", "something half-written is left"
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert re.search(r"disk (is )?full", line)
+    assert "ake room and run the same command again" in line
+    assert done.stdout == "a.nc\n", "something half-written was left"
 
 
 # check
@@ -284,6 +392,50 @@ def test_a_sound_dataset_passes_the_check(small: Path) -> None:
         usable = int(dataset.check(ds).usable.sum())
     assert count_of("usable", done.stdout) == usable
     assert count_of("without a label", done.stdout) == 1000 - usable
+    assert count_of("repeat the state", done.stdout) == 0
+    for told in ("Status of the parcel model", "num_aer   nsamples, nmodes  float32  cm-3"):
+        assert told in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_the_check_fits_on_the_screen(columns: str, small: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "check", small],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": columns},
+    )
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines[1:])) <= int(columns)
+    assert "…" not in done.stdout
+    # A narrow screen has one table below the other.
+    numbers = [line.split() for line in lines if "num_aer_pcarbon" in line]
+    assert [len(line) for line in numbers] == ([11] if columns == "200" else [6, 6])
+
+
+def test_the_check_as_json_has_all_that_is_printed(small: Path, tmp_path: Path) -> None:
+    done = run("check", small, "--json", tmp_path / "report.json")
+    assert done.returncode == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["file"], report["modes"]) == (str(small), 4)
+    assert report["bytes"] == small.stat().st_size
+    assert report["findings"]["n_usable"] == count_of("usable", done.stdout)
+    assert sum(report["statuses"].values()) == 1000
+    assert [v["name"] for v in report["variables"]][-2:] == ["smax", "status"]
+    assert report["distributions"][0]["column"] == "tair"
+    assert len(report["distributions"]) == 21
+
+
+def test_repeated_states_are_a_warning_and_no_failure(tmp_path: Path) -> None:
+    dataset.from_arrays(states.sample_rows(0, 100, 1)[[*range(100), 3, 4, 4]]).to_netcdf(
+        tmp_path / "a.nc"
+    )
+    done = run("check", tmp_path / "a.nc")
+    assert done.returncode == 0
+    assert count_of("repeat the state", done.stdout) == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"warning: {tmp_path}/a.nc: 3 rows repeat the state of another row")
 
 
 def count_of(finding: str, table: str) -> int:
