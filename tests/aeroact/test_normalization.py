@@ -55,7 +55,9 @@ def test_any_cut_into_blocks_gives_the_statistics_of_everything_at_once(
     found = fit(iter(np.split(x, sorted(cuts))), transform)
     t = transformed(x, transform, found.floor)
     np.testing.assert_allclose(found.mean, t.mean(axis=0), rtol=2e-7, atol=1e-9)
-    np.testing.assert_allclose(found.std, t.std(axis=0, ddof=0), rtol=2e-7)
+    # Among few rows some columns are constant: all updrafts at their floor, say.
+    std = np.where(np.ptp(t, axis=0) == 0, 1.0, t.std(axis=0, ddof=0))
+    np.testing.assert_allclose(found.std, std, rtol=2e-7)
     np.testing.assert_array_equal(found.low, x.min(axis=0).astype(np.float32))
     np.testing.assert_array_equal(found.high, x.max(axis=0).astype(np.float32))
 
