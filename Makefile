@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-slow lint format clean
+REFERENCE := $(VENV)/.reference
+
+.PHONY: run test test-slow figures lint format clean
 
 run: $(READY)
 	$(BIN)/aeroact-hpo run --out runs/default
@@ -16,9 +18,16 @@ test: $(READY)
 	@tools/setup-system
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)
+test-slow: $(REFERENCE)
 	@tools/setup-system
 	$(BIN)/python -m pytest -m slow
+
+# COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
+figures: $(READY)
+	$(BIN)/python docs/figures/states.py $(if $(COLUMNS),--columns $(COLUMNS))
+	$(BIN)/python docs/figures/trajectory.py
+	$(BIN)/python docs/figures/arg2000.py
+	$(BIN)/python benchmarks/accuracy.py --figure docs/figures/accuracy.png
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -32,6 +41,11 @@ format: $(READY)
 # The virtual environment, made again when the project's dependencies change.
 $(READY): pyproject.toml tools/setup-python
 	@tools/setup-python $(PYTHON) $(VENV)
+	@touch $@
+
+# pyrcel, which only slow tests and benchmarks need.
+$(REFERENCE): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[reference]'
 	@touch $@
 
 clean:

@@ -429,14 +429,14 @@ def write_blocks(
     rows : int, optional
         Rows in all. Where they are not known beforehand, `nsamples` is an unlimited dimension.
     attrs : mapping of str to object
-        More global attributes.
+        More global attributes; looked at after the last block, so that they may tell of them.
 
     Raises
     ------
     AeroactError
         If it cannot be written, on a full disk for example, or other than `rows` rows came.
     """
-    attrs = dict(attrs) | {
+    own: dict[str, object] = {
         "Conventions": "CF-1.10",
         "title": title,
         # Without a date: the same command gives the same file, byte for byte.
@@ -446,7 +446,7 @@ def write_blocks(
     }
     with replacing(path) as part:
         try:
-            written = _write_file(part, iter(blocks), rows, attrs)
+            written = _write_file(part, iter(blocks), rows, [attrs, own])
         except RuntimeError as error:  # all that HDF5 says of a full disk
             raise AeroactError(
                 f"{path}: cannot be written ({error}); is the disk full? Make room and run the "
@@ -457,7 +457,7 @@ def write_blocks(
 
 
 def _write_file(
-    path: Path, blocks: "Iterator[xr.Dataset]", rows: int | None, attrs: Mapping[str, object]
+    path: Path, blocks: "Iterator[xr.Dataset]", rows: int | None, attrs: list[Mapping[str, object]]
 ) -> int:
     """Write the blocks into a new file; returns the number of rows."""
     import netCDF4
@@ -466,7 +466,6 @@ def _write_file(
     sampled = [str(name) for name, array in first.variables.items() if SAMPLE_DIM in array.dims]
     chunk = BLOCK if rows is None else max(1, min(rows, BLOCK))
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
-        file.setncatts(attrs)
         for dim, size in first.sizes.items():
             file.createDimension(str(dim), rows if dim == SAMPLE_DIM else size)
         for name, array in first.variables.items():
@@ -487,6 +486,8 @@ def _write_file(
             for name, values in columns.items():
                 file[name][start:stop] = values
             start = stop
+        for some in attrs:
+            file.setncatts(some)
     return start
 
 

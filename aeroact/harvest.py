@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +24,6 @@ from aeroact.eam import layers
 from aeroact.eam.blocks import Block, read_blocks
 from aeroact.eam.history import History
 from aeroact.errors import AeroactError
-from aeroact.files import replacing
 from aeroact.physics.thermo import saturation_vapour_pressure
 from aeroact.subsample import Reservoir, Rows
 
@@ -136,20 +134,14 @@ def harvest(history: History, path: Path, plan: Plan, *, progress: Progress | No
     rows = _usable_rows(history, plan, tally, progress)
     if plan.n is not None:
         rows = _subsample(rows, plan.n)
-    with replacing(path) as part:
-        try:
-            dataset.write_blocks(
-                part,
-                (_as_dataset(some, history) for some in _counted(rows, tally)),
-                title="States of E3SM's atmosphere for the activation of aerosol",
-                command=_command(history, plan),
-                attrs=_provenance(history, plan),
-            )
-        except AeroactError as error:  # which names the file that is to become `path`
-            raise AeroactError(str(error).replace(str(part), str(path))) from error
-        # Only now are they known.
-        with netCDF4.Dataset(part, "a") as file:
-            file.setncatts(_counts(tally))
+    attrs = _provenance(history, plan)
+    dataset.write_blocks(
+        path,
+        (_as_dataset(some, history) for some in _counted(rows, tally, attrs)),
+        title="States of E3SM's atmosphere for the activation of aerosol",
+        command=_command(history, plan),
+        attrs=attrs,
+    )
     return tally
 
 
@@ -259,10 +251,12 @@ def _subsample(rows: Iterator[Rows], n: int) -> Iterator[Rows]:
         yield {name: values[start : start + dataset.BLOCK] for name, values in sample.items()}
 
 
-def _counted(rows: Iterator[Rows], tally: Tally) -> Iterator[Rows]:
+def _counted(rows: Iterator[Rows], tally: Tally, attrs: dict[str, object]) -> Iterator[Rows]:
+    """Count the rows, and add the counts to the attributes once they are all known."""
     for some in rows:
         tally.written += len(some["x"])
         yield some
+    attrs.update(_counts(tally))
 
 
 def _as_dataset(rows: Rows, history: History) -> "xr.Dataset":
