@@ -57,7 +57,7 @@ def run(app: typer.Typer) -> None:
     except OSError as error:
         _fail(_describe(error), error)
     except _Interrupted as error:
-        _fail("interrupted; the same command goes on from here", error, status=130)
+        _fail("interrupted; run the same command again", error, status=130)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a line, not a page
         _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", error)
 

@@ -1,11 +1,16 @@
 """Small files like those that E3SM's atmosphere writes: its names, dimensions and units."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
+import pytest
+
+from aeroact.eam.blocks import Block, read_blocks
+from aeroact.eam.history import open_history
+from aeroact.errors import AeroactError
 
 # As EAM names them: the four modes and the species that each of them holds.
 MODES: dict[int, tuple[str, ...]] = {
@@ -16,6 +21,8 @@ MODES: dict[int, tuple[str, ...]] = {
 }
 MASSES = [f"{species}_a{mode}" for mode, held in MODES.items() for species in held]
 NUMBERS = [f"num_a{mode}" for mode in MODES]
+AEROSOL = [*NUMBERS, *MASSES]
+FIELDS = ["T", "Q", "WSUB", "CLOUD", *AEROSOL]
 
 # Of a clean continent: number in 1/kg, and mass of a species in kg/kg.
 TYPICAL_NUMBER = {1: 3e8, 2: 1.5e9, 3: 4e4, 4: 1e8}
@@ -38,7 +45,7 @@ def write_eam(
     times: int = 2,
     levels: int = 8,
     columns: tuple[int, ...] = (12,),
-    fields: Sequence[str] = ("T", "Q", "WSUB", "CLOUD", *NUMBERS, *MASSES),
+    fields: Sequence[str] = FIELDS,
     first_time: float = 0.0,
     seed: int = 0,
     period: int | None = None,
@@ -117,4 +124,27 @@ def write_eam(
         for name in fields:
             units = " 1/kg" if name.startswith("num") else UNITS.get(name, "kg/kg")
             put(name, ("time", "lev", *horizontal), units, values[name], **storage)
+    return path
+
+
+def read_all(*paths: Path, min_pressure: float = 0.0) -> Block:
+    """Read a history at once."""
+    parts = list(read_blocks(open_history(paths), min_pressure))
+    values = {k: np.concatenate([part.values[k] for part in parts]) for k in parts[0].values}
+    where = ("index", "step", "time", "lat", "lon")
+    return Block(values, *(np.concatenate([getattr(p, name) for p in parts]) for name in where))
+
+
+def refusal(*paths: Path) -> str:
+    """Return the one line with which files that cannot be read are refused."""
+    with pytest.raises(AeroactError) as error:
+        read_all(*paths)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> Path:
+    """Change a file in place."""
+    with netCDF4.Dataset(path, "a") as file:
+        change(file)
     return path

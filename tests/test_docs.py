@@ -35,8 +35,8 @@ def test_the_index_lists_every_page() -> None:
 def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
     # What a user has who harvests: two months of E3SM's history.
     for month, first in ((1, 0.0), (2, 31.0)):
-        path = tmp_path / f"eam.h1.0001-{month:02d}.nc"
-        write_eam(path, times=4, levels=12, columns=(100,), first_time=first, seed=month)
+        history = tmp_path / f"eam.h1.0001-{month:02d}.nc"
+        write_eam(history, times=4, levels=12, columns=(100,), first_time=first, seed=month)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shell, python = "\n".join(blocks(page, "sh")), "\n".join(blocks(page, "python"))
     assert shell or python

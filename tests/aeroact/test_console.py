@@ -89,7 +89,7 @@ def test_an_interruption_is_130_and_says_that_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ends_with(KeyboardInterrupt(), monkeypatch) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
 
 
 def test_debug_shows_where_an_error_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,7 @@ from aeroact.errors import AeroactError
 from aeroact.generate import job_for_states
 from aeroact.harvest import ASPECTS, Plan, Tally, harvest
 from aeroact.mam4 import RADIUS_BOUNDS
-from tests.eam_file import MASSES, NUMBERS, write_eam
-
-FIELDS = ["T", "Q", "WSUB", "CLOUD", *NUMBERS, *MASSES]
+from tests.eam_file import FIELDS, write_eam
 
 # One layer of each kind that cannot be used: what is put into it, and the reason given.
 FLAWS = {

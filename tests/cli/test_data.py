@@ -238,7 +238,7 @@ def test_a_job_stopped_half_way_gives_the_same_file_when_it_is_run_again(
     assert names(tmp_path) == [".a.nc.shards"]
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors == "error: interrupted; the same command goes on from here\n"
+        assert errors == "error: interrupted; run the same command again\n"
         assert not list(tmp_path.glob(".a.nc.shards/*.part*"))
 
     done = run("generate", *LONG, "--out", target)

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from tests.eam_file import MASSES, NUMBERS, write_eam
+from tests.eam_file import AEROSOL, write_eam
 
 COMMAND = Path(sys.executable).parent / "aeroact-data"
-
-AEROSOL = [*NUMBERS, *MASSES]
 
 
 def run(

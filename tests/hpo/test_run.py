@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     _, said = running.communicate(timeout=60)
     assert running.returncode != 0
     if how == signal.SIGINT:
-        assert said == "error: interrupted; the same command goes on from here\n"
+        assert said == "error: interrupted; run the same command again\n"
 
     done = run_command(*map(str, ["aeroact-hpo", *command[1:]]))
     assert done.returncode == 0, done.stderr

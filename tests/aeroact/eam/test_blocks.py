@@ -2,7 +2,6 @@
 
 import math
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroact.eam import blocks
-from aeroact.eam.blocks import Block, read_blocks, windows
+from aeroact.eam.blocks import read_blocks, windows
 from aeroact.eam.history import open_history
-from aeroact.errors import AeroactError
-from tests.eam_file import MASSES, NUMBERS, write_eam
-
-AEROSOL = [*NUMBERS, *MASSES]
-FIELDS = ["T", "Q", "WSUB", "CLOUD", *AEROSOL]
-
-
-def read_all(*paths: Path, min_pressure: float = 0.0) -> Block:
-    """Read a history at once."""
-    parts = list(read_blocks(open_history(paths), min_pressure))
-    values = {k: np.concatenate([part.values[k] for part in parts]) for k in parts[0].values}
-    where = ("index", "step", "time", "lat", "lon")
-    return Block(values, *(np.concatenate([getattr(p, name) for p in parts]) for name in where))
-
-
-def refusal(*paths: Path) -> str:
-    with pytest.raises(AeroactError) as error:
-        read_all(*paths)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> Path:
-    with netCDF4.Dataset(path, "a") as file:
-        change(file)
-    return path
-
+from tests.eam_file import FIELDS, edit, read_all, write_eam
 
 # Windows
 

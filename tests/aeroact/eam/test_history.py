@@ -4,41 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import pytest
 
-from aeroact.eam.blocks import Block, read_blocks
 from aeroact.eam.fields import mass, number
 from aeroact.eam.history import open_history
-from aeroact.errors import AeroactError
 from aeroact.mam4 import MODE_SPECIES
-from tests.eam_file import MASSES, NUMBERS, write_eam
-
-AEROSOL = [*NUMBERS, *MASSES]
-FIELDS = ["T", "Q", "WSUB", "CLOUD", *AEROSOL]
-
-
-def read_all(*paths: Path, min_pressure: float = 0.0) -> Block:
-    """Read a history at once."""
-    parts = list(read_blocks(open_history(paths), min_pressure))
-    values = {k: np.concatenate([part.values[k] for part in parts]) for k in parts[0].values}
-    where = ("index", "step", "time", "lat", "lon")
-    return Block(values, *(np.concatenate([getattr(p, name) for p in parts]) for name in where))
-
-
-def refusal(*paths: Path) -> str:
-    with pytest.raises(AeroactError) as error:
-        read_all(*paths)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> Path:
-    with netCDF4.Dataset(path, "a") as file:
-        change(file)
-    return path
-
+from tests.eam_file import AEROSOL, FIELDS, edit, refusal, write_eam
 
 # What is chosen
 
