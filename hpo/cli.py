@@ -49,7 +49,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The run's folder.")] = Path("runs/default"),
     preset: Annotated[
         Literal["laptop", "paper"],
-        typer.Option(help="Defaults for 200,000 samples, or all settings of Yu et al. (2024)."),
+        typer.Option(help="Defaults for 300,000 samples, or all settings of Yu et al. (2024)."),
     ] = "laptop",
     config: Annotated[
         Path | None, typer.Option(help="TOML file with the same names; the command line wins.")

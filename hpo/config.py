@@ -12,8 +12,8 @@ from aeroact.errors import AeroactError
 class Project(BaseModel):
     """Settings of a two-step search; together with the data they decide its result.
 
-    The defaults suit 200,000 samples and a laptop: of 32,000 training rows the paper's
-    subset of 5 % would be two batches, so Step 1 takes a quarter of them, and networks
+    The defaults suit 300,000 samples and a laptop: of 48,000 training rows the paper's
+    subset of 5 % would be two batches, so Step 1 takes a fifth of them, and networks
     stay under 50,000 parameters. `PAPER` has the settings of Yu et al. (2024).
     """
 
@@ -21,7 +21,7 @@ class Project(BaseModel):
 
     data: Path | None = None
     """NetCDF dataset; without one, `samples` parcels are simulated."""
-    samples: int = Field(200_000, ge=1_000)
+    samples: int = Field(300_000, ge=1_000)
     """Parcels to simulate where there is no dataset."""
     seed: int = Field(1, ge=0)
     """Of the simulated states, the split, the architectures, the weights and the batches."""
@@ -36,7 +36,7 @@ class Project(BaseModel):
     """How architectures are chosen."""
     trials: int = Field(60, ge=1)
     """Architectures that Step 1 tries."""
-    p_subset: float = Field(0.25, gt=0, le=1)
+    p_subset: float = Field(0.2, gt=0, le=1)
     """Fraction of the training rows that Step 1 uses."""
     min_layers: int = Field(1, ge=1, le=20)
     """Fewest hidden layers."""
