@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,9 @@ _CALL = 512
 
 # The NetCDF library crashes when two threads enter it.
 _READING = Lock()
+
+States = Callable[[int, int], NDArray[np.float64]]
+"""Returns the states from one row to before another, shape (n, 16)."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ def generate(
         with locked(folder):
             # Another process may just have finished.
             if not path.exists():
-                _make(path, folder, job, states_file, workers, progress)
+                with _open_states(job, states_file) as states:
+                    _make(path, folder, job, states, workers, progress)
     statuses = _statuses(path, job)
     # Another job's shards can only be here if somebody moved files about.
     if owner_of(folder) in (None, str(job)):
@@ -205,11 +210,27 @@ def _statuses(path: Path, job: Job) -> Counter[str]:
     return Counter({status.name: int(counts[status]) for status in Status if counts[status]})
 
 
+@contextmanager
+def _open_states(job: Job, states_file: Path | None) -> Iterator[States]:
+    """Give what returns the states from one row to another, sampled or from a file."""
+    if states_file is None:
+        yield lambda start, stop: sample_rows(start, stop, job.seed, job.method)
+        return
+    # Once, because many shards lie in one compressed chunk, which the open file keeps.
+    with dataset.open_dataset(states_file) as ds:
+
+        def read(start: int, stop: int) -> NDArray[np.float64]:
+            with _READING:
+                return dataset.states(ds.isel(nsamples=slice(start, stop)))
+
+        yield read
+
+
 def _make(
     path: Path,
     folder: Path,
     job: Job,
-    states_file: Path | None,
+    states: States,
     workers: int | None,
     progress: ProgressBar,
 ) -> None:
@@ -220,11 +241,11 @@ def _make(
     done = sum(shards.stop(start) - start for start in np.array(shards.starts)[finished])
     with progress("Parcels", job.n, done, unit="parcels") as show:
         todo = (start for start, there in zip(shards.starts, finished, strict=True) if not there)
-        _run_shards(todo, shards, job, states_file, workers or _cores(), show, done)
+        _run_shards(todo, shards, job, states, workers or _cores(), show, done)
     with progress("Writing", job.n, after=2.0) as show:
         dataset.write_blocks(
             path,
-            _blocks(shards, job, states_file, show),
+            _blocks(shards, job, states, show),
             rows=job.n,
             title="Activated fraction of aerosol in a rising cloud parcel",
             command=job.command,
@@ -240,7 +261,7 @@ def _run_shards(
     todo: Iterator[int],
     shards: Shards,
     job: Job,
-    states_file: Path | None,
+    states: States,
     workers: int,
     show: Progress,
     done: int,
@@ -248,7 +269,7 @@ def _run_shards(
     stopping = Event()
 
     def run(start: int) -> int:
-        rows = _simulated(start, shards.stop(start), job, states_file, stopping)
+        rows = _simulated(start, shards.stop(start), job, states, stopping)
         shards.write(start, rows)
         return len(rows)
 
@@ -277,12 +298,12 @@ def _row(job: Job) -> np.dtype:
 
 
 def _simulated(
-    start: int, stop: int, job: Job, states_file: Path | None, stopping: Event | None = None
+    start: int, stop: int, job: Job, states: States, stopping: Event | None = None
 ) -> NDArray:
     """Return the rows `start` to `stop` of a job; gives up once `stopping` is set."""
     rows = np.empty(stop - start, _row(job))
     # In float32, the precision in which they are stored.
-    rows["x"] = _states(start, stop, job, states_file)
+    rows["x"] = states(start, stop)
     for first in range(0, len(rows), _CALL):
         if stopping and stopping.is_set():
             raise CancelledError
@@ -301,23 +322,14 @@ def _simulated(
     return rows
 
 
-def _states(start: int, stop: int, job: Job, states_file: Path | None) -> NDArray[np.float64]:
-    if states_file is None:
-        return sample_rows(start, stop, job.seed, job.method)
-    with _READING, dataset.open_dataset(states_file) as ds:
-        return dataset.states(ds.isel(nsamples=slice(start, stop)))
-
-
-def _blocks(
-    shards: Shards, job: Job, states_file: Path | None, show: Progress
-) -> "Iterator[xr.Dataset]":
+def _blocks(shards: Shards, job: Job, states: States, show: Progress) -> "Iterator[xr.Dataset]":
     """Turn shards into blocks of the dataset; a damaged one is simulated anew."""
     for start in shards.starts:
         stop = shards.stop(start)
         rows = shards.read(start)
         if rows is None:
             console.warn(f"{shards.path(start)}: damaged; its parcels are simulated anew")
-            rows = _simulated(start, stop, job, states_file)
+            rows = _simulated(start, stop, job, states)
             shards.write(start, rows)
         values = {name: rows[name] for name in rows.dtype.names or ()}
         block = dataset.from_arrays(values.pop("x"), values.pop("fn"), **values)

@@ -26,8 +26,7 @@ from aeroact.console import print_table
 from aeroact.mam4 import MIN_UPDRAFT
 from aeroact.physics.activation import Status
 from aeroact.physics.arg2000 import arg2000
-from aeroact.physics.bins import standard_bins
-from aeroact.physics.constants import MAM4_SIGMA_G
+from aeroact.physics.bins import even_quadrature
 from aeroact.physics.parcel import simulate
 from aeroact.schema import MODES, split_state
 from aeroact.states import sample_rows
@@ -144,11 +143,11 @@ def measure_pyrcel(count: int) -> dict[str, float]:
     states["rh"] = np.full(count, 0.98)
     # pyrcel cannot start from nearly insoluble particles.
     states["kappa"][:, 3] = 0.05
-    centres, fractions = standard_bins(BINS)
-    sigma = np.array(MAM4_SIGMA_G)[:, None]
+    bins = even_quadrature(BINS)
+    fractions = bins.widths * np.exp(-0.5 * bins.offsets**2) / np.sqrt(2.0 * np.pi)
 
     def problem(i: int) -> tuple[Any, Any, float]:
-        dry = (states["r_aer"][i][:, None] * 1e-6 * sigma**centres).ravel()
+        dry = (states["r_aer"][i][:, None] * 1e-6 * bins.relative_radius).ravel()
         number = (states["num_aer"][i][:, None] * 1e6 * fractions).ravel()
         kappa = np.repeat(states["kappa"][i], BINS)
         updraft = states["wbar"][i] * 0.01

@@ -1,12 +1,12 @@
 """What several tests share: a small real dataset, and a small finished search of it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import commands
 
 # No example has a time limit on a busy machine. Where a failure would stop a change that did
 # not cause it, the examples are always the same; elsewhere each run looks for new ones.
@@ -30,17 +30,10 @@ SMALL_SEARCH = [
 ]
 
 
-def _run_command(
-    *args: str | Path, timeout: float = 300, **kwargs
-) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / str(args[0])), *map(str, args[1:])]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
-
-
 @pytest.fixture(scope="session")
 def run_command():
     """Run a command of aeroact as a user would: name and arguments in, what it said out."""
-    return _run_command
+    return commands.run_command
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +56,7 @@ def dataset_file(tmp_path_factory) -> Path:
 def finished_run(dataset_file, tmp_path_factory) -> Path:
     """The folder of a small search, done by the command."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    done = _run_command(
+    done = commands.run_command(
         "aeroact-hpo", "run", "--data", dataset_file, "--out", folder, *SMALL_SEARCH
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -74,6 +67,8 @@ def finished_run(dataset_file, tmp_path_factory) -> Path:
 def bundle(finished_run, tmp_path_factory) -> Path:
     """An exported emulator, made by the command."""
     folder = tmp_path_factory.mktemp("emulators") / "small-lightest"
-    done = _run_command("aeroact-export", finished_run, "--pick", "lightest", "--out", folder)
+    done = commands.run_command(
+        "aeroact-export", finished_run, "--pick", "lightest", "--out", folder
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -1,28 +1,19 @@
 """Every command and every piece of Python in docs/ is run, word for word, page by page."""
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.eam_file import write_eam
+from tests.pages import assert_links_lead_somewhere, assert_runs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text()):
-        if not target.startswith("http"):
-            assert (DOCS / target).exists(), target
+    assert_links_lead_somewhere(DOCS / page)
 
 
 def test_the_index_lists_every_page() -> None:
@@ -37,17 +28,4 @@ def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
     for month, first in ((1, 0.0), (2, 31.0)):
         history = tmp_path / f"eam.h1.0001-{month:02d}.nc"
         write_eam(history, times=4, levels=12, columns=(100,), first_time=first, seed=month)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    shell, python = "\n".join(blocks(page, "sh")), "\n".join(blocks(page, "python"))
-    assert shell or python
-    for command in (["bash", "-ec", shell], [sys.executable, "-c", python]):
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    assert_runs((DOCS / page).read_text(), tmp_path)

@@ -70,27 +70,6 @@ class Bins(NamedTuple):
     mode: NDArray[np.float64]
 
 
-def standard_bins(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cut the standard normal distribution into bins of one width.
-
-    Parameters
-    ----------
-    count : int
-        Number of bins.
-
-    Returns
-    -------
-    centres : ndarray of float64, shape (count,)
-        Middles of the bins, in standard deviations.
-    fractions : ndarray of float64, shape (count,)
-        Part of the distribution in each bin.
-    """
-    width = 2.0 * WIDTH / count
-    centres = np.asarray(width * (np.arange(count) + 0.5) - WIDTH)
-    density = np.exp(-0.5 * centres**2) / math.sqrt(2.0 * math.pi)
-    return centres, np.asarray(width * density)
-
-
 class Quadrature(NamedTuple):
     """The bins of all parcels, about a centre that each mode of a parcel has for itself.
 
@@ -117,8 +96,9 @@ class Quadrature(NamedTuple):
 
 def even_quadrature(count: int) -> Quadrature:
     """Cut modes into `count` bins of one width from -4 to 4 standard deviations."""
-    centres, _ = standard_bins(count)
-    return _quadrature(centres, np.full(count, 2.0 * WIDTH / count), even=True)
+    width = 2.0 * WIDTH / count
+    middles = np.asarray(width * (np.arange(count) + 0.5) - WIDTH)
+    return _quadrature(middles, np.full(count, width), even=True)
 
 
 def graded_quadrature(count: int) -> Quadrature:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,36 +18,14 @@ import xarray as xr
 from aeroact import dataset, states
 from aeroact.generate import SHARD, Job, generate
 from aeroact.physics.activation import Status
+from tests import commands
 
-COMMAND = Path(sys.executable).parent / "aeroact-data"
+COMMAND = commands.COMMANDS / "aeroact-data"
 
 # Coarse, because it is not the physics that is tested.
 COARSE = ("--bins", "10", "--rtol", "0.01")
-
-
-def run(
-    *args: str | Path, preexec_fn: Callable[[], object] | None = None, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        preexec_fn=preexec_fn,
-        cwd=cwd,
-    )
-
-
-def fails(*args: str | Path) -> str:
-    """Run a command that must fail with status 1; returns its one line on standard error."""
-    done = run(*args)
-    assert done.returncode == 1, done.stdout + done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    assert "unexpected" not in lines[0]
-    return lines[0]
+run = partial(commands.run_command, "aeroact-data", timeout=120)
+fails = partial(commands.fails, "aeroact-data")
 
 
 def names(folder: Path) -> list[str]:

@@ -5,39 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import xarray as xr
 
+from tests import commands
 from tests.eam_file import AEROSOL, write_eam
 
-COMMAND = Path(sys.executable).parent / "aeroact-data"
-
-
-def run(
-    *args: str | Path, preexec_fn: Callable[[], object] | None = None, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        preexec_fn=preexec_fn,
-        cwd=cwd,
-    )
-
-
-def fails(*args: str | Path) -> str:
-    """Run a command that must fail with status 1; returns its one line on standard error."""
-    done = run(*args)
-    assert done.returncode == 1, done.stdout + done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert "unexpected" not in line
-    return line
+COMMAND = commands.COMMANDS / "aeroact-data"
+run = partial(commands.run_command, "aeroact-data", timeout=120)
+fails = partial(commands.fails, "aeroact-data")
 
 
 def names(folder: Path) -> list[str]:

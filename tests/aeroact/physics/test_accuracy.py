@@ -41,7 +41,7 @@ def test_converged_fractions_of_many_states():
 def test_converged_fractions_do_not_rest_on_the_choice_of_bins(monkeypatch):
     states = split_state(sample_rows(40_000, 40_100, seed=9)).values()
     graded = simulate(*states, bins=400, rtol=1e-6)
-    # Bins of one width, for all particles that there are, need no estimate and leave nothing out.
+    # Bins of one width need no estimate, and leave nothing out up to 15 %.
     monkeypatch.setattr("aeroact.physics.bins.WIDTH", 6.0)
     physics = preset("default")._replace(even_bins=True)
     even = simulate(*states, bins=1000, rtol=1e-6, physics=physics)
