@@ -312,7 +312,9 @@ def split(
 
 
 def take(
-    ds: "xr.Dataset", rows: NDArray[np.int64]
+    ds: "xr.Dataset",
+    rows: NDArray[np.int64],
+    out: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Read chosen rows, in the order given, in one pass over the file.
 
@@ -322,6 +324,8 @@ def take(
         An opened dataset with labels.
     rows : ndarray of int, shape (n,)
         Row numbers, each at most once.
+    out : tuple of ndarray, optional
+        What to fill and return: files mapped into memory, where the rows are too many for it.
 
     Returns
     -------
@@ -330,8 +334,10 @@ def take(
     """
     place = np.full(ds.sizes[SAMPLE_DIM], -1)
     place[rows] = np.arange(len(rows))
-    x = np.empty((len(rows), schema.N_INPUTS), np.float32)
-    fn = np.empty((len(rows), schema.N_OUTPUTS), np.float32)
+    x, fn = out or (
+        np.empty((len(rows), schema.N_INPUTS), np.float32),
+        np.empty((len(rows), schema.N_OUTPUTS), np.float32),
+    )
     for start, block in blocks(ds):
         target = place[start : start + block.sizes[SAMPLE_DIM]]
         chosen = target >= 0

@@ -1,5 +1,6 @@
 """TensorFlow and Keras, imported late, with nothing on the terminal but real trouble."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -31,9 +32,12 @@ def load_backend() -> None:
 
 
 def load_single_threaded() -> None:
-    """Import TensorFlow for a process that has one core."""
+    """Import TensorFlow for a process that has one core and trains network after network."""
     load_backend()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    # What is in memory now stays there: nobody need look through it for garbage again.
+    gc.collect()
+    gc.freeze()

@@ -1,16 +1,19 @@
 """`aeroact-hpo`: the two-step search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aeroact import console
 from aeroact.console import Debug
-from aeroact.hpo.config import Project, settings_of
+from aeroact.hpo import options as o
+from aeroact.hpo.config import settings_of
 
 if TYPE_CHECKING:
     from aeroact.hpo.run import Result
+
+_FAILURES = 10  # that are told one by one
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,101 +29,222 @@ def main() -> None:
     console.run(app)
 
 
-@app.callback()
-def _group() -> None:
-    pass
-
-
-def _option(name: str, text: str, **kwargs: Any) -> Any:
-    """Return an option that shows the default of `Project`, but does not insist on it."""
-    default = Project.model_fields[name.removeprefix("--").replace("-", "_")].default
-    # The backslash keeps rich from taking the bracket for markup.
-    return typer.Option(name, help=f"{text} \\[default: {default}]", show_default=False, **kwargs)
-
-
 @app.command(
     epilog="Example: aeroact-hpo run --data activation.nc --trials 200 --retrain 10 --out runs/mine"
 )
 def run(
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="NetCDF dataset; without one, parcels are simulated."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The run's folder.")] = Path("runs/default"),
-    preset: Annotated[
-        Literal["laptop", "paper"],
-        typer.Option(help="Defaults for 300,000 samples, or all settings of Yu et al. (2024)."),
-    ] = "laptop",
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with the same names; the command line wins.")
-    ] = None,
-    samples: Annotated[
-        int | None, _option("--samples", "Parcels to simulate without --data.", min=1000)
-    ] = None,
-    seed: Annotated[int | None, _option("--seed", "Decides all that is random.", min=0)] = None,
-    transform: Annotated[
-        Literal["log", "zscore"] | None,
-        _option("--transform", "Z-score after a log of wide-ranging inputs, or z-score alone."),
-    ] = None,
-    holdout: Annotated[
-        float | None, _option("--holdout", "Fraction of the samples kept for the test.")
-    ] = None,
-    algorithm: Annotated[
-        Literal["random"] | None, _option("--algorithm", "How architectures are chosen.")
-    ] = None,
-    trials: Annotated[
-        int | None, _option("--trials", "Architectures that Step 1 tries.", min=1)
-    ] = None,
-    p_subset: Annotated[
-        float | None, _option("--p-subset", "Fraction of the training rows in Step 1.")
-    ] = None,
-    retrain: Annotated[
-        int | None, _option("--retrain", "Best architectures that Step 2 retrains.", min=1)
-    ] = None,
-    p_retrain: Annotated[
-        float | None, typer.Option("--p-retrain", help="The same as a fraction of the trials.")
-    ] = None,
-    min_layers: Annotated[int | None, _option("--min-layers", "Fewest hidden layers.")] = None,
-    max_layers: Annotated[int | None, _option("--max-layers", "Most hidden layers.")] = None,
-    max_params: Annotated[
-        int | None, _option("--max-params", "Most learnable parameters.", min=1)
-    ] = None,
-    epochs: Annotated[int | None, _option("--epochs", "Most epochs in Step 1.", min=1)] = None,
-    patience: Annotated[
-        int | None,
-        _option("--patience", "Epochs without a better validation MSE that end Step 1.", min=1),
-    ] = None,
-    retrain_epochs: Annotated[
-        int | None, _option("--retrain-epochs", "Epochs in Step 2; the best one is kept.", min=1)
-    ] = None,
-    batch_size: Annotated[int | None, _option("--batch-size", "Rows of a batch.", min=1)] = None,
-    learning_rate: Annotated[float | None, _option("--learning-rate", "Of Adam.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes, one thread each; one a core.")
-    ] = None,
+    data: o.Data = None,
+    out: o.Out = Path("runs/default"),
+    preset: o.Preset = "laptop",
+    config: o.Config = None,
+    samples: o.Samples = None,
+    seed: o.Seed = None,
+    transform: o.Transform = None,
+    holdout: o.Holdout = None,
+    validation: o.Validation = None,
+    algorithm: o.Algorithm_ = None,
+    trials: o.Trials = None,
+    p_subset: o.PSubset = None,
+    min_layers: o.MinLayers = None,
+    max_layers: o.MaxLayers = None,
+    max_params: o.MaxParams = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    prune: o.Prune_ = None,
+    retrain: o.Retrain = None,
+    p_retrain: o.PRetrain = None,
+    shortlist: o.Shortlist = None,
+    cost: o.Cost = None,
+    retrain_epochs: o.RetrainEpochs = None,
+    schedule: o.Schedule_ = None,
+    retrain_learning_rate: o.RetrainLearningRate = None,
+    trial_timeout: o.TrialTimeout = None,
+    max_failed: o.MaxFailed = None,
+    workers: o.Workers = None,
+    retry_failed: o.RetryFailed = False,
+    tensorboard: o.TensorBoard = False,
     debug: Debug = False,
 ) -> None:
     """Run both steps: many architectures on a subset, then the best few on all the data.
 
     A folder that holds a run is continued: no finished trial is repeated.
     """
-    options = {
-        name: value
-        for name, value in locals().items()
-        if name in Project.model_fields or name == "p_retrain"
-    }
-    settings = settings_of(preset, config, options)
+    settings = settings_of(preset, config, o.settings_in(locals()))
 
-    import os
-
+    from aeroact.hpo.run import Request
     from aeroact.hpo.run import run as search
 
-    cores = len(os.sched_getaffinity(0))
-    result = search(out, settings, workers or cores)
-    _print_result(out, result)
+    request = Request(o.n_workers(workers), retry_failed=retry_failed, tensorboard=tensorboard)
+    result = search(out, settings, request)
+    _print_step2(out, result)
 
 
-def _print_result(out: Path, result: "Result") -> None:
+@app.command(epilog="Example: aeroact-hpo step1 --data activation.nc --trials 200 --out runs/mine")
+def step1(
+    data: o.Data = None,
+    out: o.Out = Path("runs/default"),
+    preset: o.Preset = "laptop",
+    config: o.Config = None,
+    samples: o.Samples = None,
+    seed: o.Seed = None,
+    transform: o.Transform = None,
+    holdout: o.Holdout = None,
+    validation: o.Validation = None,
+    algorithm: o.Algorithm_ = None,
+    trials: o.Trials = None,
+    p_subset: o.PSubset = None,
+    min_layers: o.MinLayers = None,
+    max_layers: o.MaxLayers = None,
+    max_params: o.MaxParams = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    prune: o.Prune_ = None,
+    trial_timeout: o.TrialTimeout = None,
+    max_failed: o.MaxFailed = None,
+    workers: o.Workers = None,
+    retry_failed: o.RetryFailed = False,
+    tensorboard: o.TensorBoard = False,
+    debug: Debug = False,
+) -> None:
+    """Run Step 1 alone: many architectures on a subset of the training rows."""
+    settings = settings_of(preset, config, o.settings_in(locals()))
+
+    from aeroact.hpo.run import Request
+    from aeroact.hpo.run import run as search
+
+    request = Request(
+        o.n_workers(workers), frozenset({1}), retry_failed=retry_failed, tensorboard=tensorboard
+    )
+    _print_failures(search(out, settings, request))
+    print(f"Files: {out}/step1.csv; next: aeroact-hpo step2 {out}")
+
+
+@app.command(
+    epilog="Example: aeroact-hpo step2 runs/mine --shortlist pareto --retrain 10 --max-params 20000"
+)
+def step2(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    retrain: o.Retrain = None,
+    p_retrain: o.PRetrain = None,
+    shortlist: o.Shortlist = None,
+    cost: o.Cost = None,
+    max_layers: Annotated[
+        int | None, typer.Option(min=1, help="Most hidden layers of what is retrained.")
+    ] = None,
+    max_params: Annotated[
+        int | None, typer.Option(min=1, help="Most learnable parameters of what is retrained.")
+    ] = None,
+    retrain_epochs: o.RetrainEpochs = None,
+    schedule: o.Schedule_ = None,
+    retrain_learning_rate: o.RetrainLearningRate = None,
+    trial_timeout: o.TrialTimeout = None,
+    workers: o.Workers = None,
+    retry_failed: o.RetryFailed = False,
+    tensorboard: o.TensorBoard = False,
+    debug: Debug = False,
+) -> None:
+    """Run Step 2 alone: retrain a shortlist of Step 1 on all training rows.
+
+    May be repeated with another shortlist: what was retrained before is kept.
+    """
+    asked = o.settings_in(locals()) | {
+        "max_layers": None,
+        "max_params": None,
+        "shortlist_max_layers": max_layers,
+        "shortlist_max_params": max_params,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+
+    from aeroact.hpo.run import Request
+    from aeroact.hpo.run import run as search
+
+    request = Request(
+        o.n_workers(workers), frozenset({2}), retry_failed=retry_failed, tensorboard=tensorboard
+    )
+    _print_step2(folder, search(folder, settings, request))
+
+
+@app.command(
+    epilog="Example: aeroact-hpo plan --data activation.nc --trials 10000 --workers 16 "
+    "--out runs/pilot"
+)
+def plan(
+    data: o.Data = None,
+    out: o.Out = Path("runs/pilot"),
+    pilot_trials: Annotated[
+        int, typer.Option(min=2, help="Architectures that the pilot tries, on each subset.")
+    ] = 40,
+    subsets: Annotated[
+        str, typer.Option(help="Fractions of the training rows, two or three, with commas.")
+    ] = "0.05,0.2,1",
+    trials: o.Trials = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of the search; by default one a core here.")
+    ] = None,
+    chance: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Wanted that the best survives Step 1.")
+    ] = 0.9,
+    preset: o.Preset = "laptop",
+    config: o.Config = None,
+    samples: o.Samples = None,
+    seed: o.Seed = None,
+    transform: o.Transform = None,
+    holdout: o.Holdout = None,
+    validation: o.Validation = None,
+    min_layers: o.MinLayers = None,
+    max_layers: o.MaxLayers = None,
+    max_params: o.MaxParams = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    retrain_epochs: o.RetrainEpochs = None,
+    trial_timeout: o.TrialTimeout = None,
+    debug: Debug = False,
+) -> None:
+    """Say which --p-subset and --retrain a search needs, and what it will cost, from a pilot.
+
+    The pilot tries the same few dozen architectures on each subset, on the cores of this
+    machine; it goes on where it was interrupted.
+    """
+    settings = settings_of(preset, config, o.settings_in(locals()))
+
+    from aeroact.hpo.config import project_of
+    from aeroact.hpo.pilot import pilot
+    from aeroact.hpo.plan import Aim, advice, table
+
+    project = project_of(settings)
+    aim = Aim(project.trials, o.n_workers(workers), project.retrain_epochs, chance)
+    settings |= {"trials": pilot_trials, "prune": "none", "algorithm": "random"}
+    try:
+        sizes = [float(size) for size in subsets.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{subsets}: not numbers with commas", param_hint="--subsets"
+        ) from None
+    result = pilot(out, settings, sizes, aim, o.n_workers(None))
+    console.print_table(table(result))
+    for line in advice(result):
+        print(line)
+    print(f"Files: {out}/plan.json")
+
+
+@app.command(epilog="Example: aeroact-hpo status runs/mine")
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    debug: Debug = False,
+) -> None:
+    """Show how far a run has come, whether or not a process works on it now."""
+    from aeroact.hpo.status import show
+
+    show(folder)
+
+
+def _print_step2(out: Path, result: "Result") -> None:
     from rich.table import Table
 
     from aeroact.hpo.tables import by_holdout, nodes_text
@@ -140,13 +264,15 @@ def _print_result(out: Path, result: "Result") -> None:
             nodes_text(trial),
         )
     console.print_table(table)
-    for trial in (*result.step1.values(), *result.step2.values()):
-        if trial.status == "FAILED":
-            print(f"failed: trial {trial.name} in Step {trial.step}: {trial.message}")
-    cost, project = result.cost, result.project
-    print(f"Cost: {cost.step1:.0f} s of training in Step 1, {cost.step2:.0f} s in Step 2:")
-    print(
-        f"  {cost.fraction:.2f} of a one-step search, estimated at {cost.one_step:.0f} s; "
-        f"p_subset + p_retrain = {project.p_subset:g} + {project.p_retrain:g} = {cost.nominal:g}"
-    )
+    _print_failures(result)
+    print(result.cost.text())
     print(f"Files: {out}/step1.csv, {out}/step2.csv, {out}/models/")
+
+
+def _print_failures(result: "Result") -> None:
+    trials = (*result.step1.values(), *result.step2.values())
+    failed = [trial for trial in trials if trial.status == "FAILED"]
+    for trial in failed[:_FAILURES]:
+        print(f"failed: trial {trial.name} in Step {trial.step}: {trial.message}")
+    if len(failed) > _FAILURES:
+        print(f"failed: {len(failed) - _FAILURES:,} more, see step1.csv and step2.csv")

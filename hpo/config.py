@@ -2,11 +2,18 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aeroact.errors import AeroactError
+from aeroact.hpo.prune import Rule
+from aeroact.hpo.space import WIDTHS, Space
+from aeroact.hpo.training import Schedule
+
+Algorithm = Literal["random", "hyperband", "bayesian"]
+Policy = Literal["best", "pareto"]
+CostMeasure = Literal["params", "time"]
 
 
 class Project(BaseModel):
@@ -32,31 +39,58 @@ class Project(BaseModel):
     transform: Literal["log", "zscore"] = "log"
     """Inputs: z-score after a logarithm of the wide-ranging columns, or the plain z-score."""
 
-    algorithm: Literal["random"] = "random"
-    """How architectures are chosen."""
+    algorithm: Algorithm = "random"
+    """How architectures are chosen; the last two are KerasTuner's own, and adaptive."""
     trials: int = Field(60, ge=1)
     """Architectures that Step 1 tries."""
     p_subset: float = Field(0.2, gt=0, le=1)
     """Fraction of the training rows that Step 1 uses."""
-    min_layers: int = Field(1, ge=1, le=20)
+    min_layers: int = Field(1, ge=1)
     """Fewest hidden layers."""
-    max_layers: int = Field(20, ge=1, le=20)
+    max_layers: int = Field(20, ge=1)
     """Most hidden layers."""
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(WIDTHS, min_length=1)
+    """Nodes that a hidden layer may have."""
     max_params: int | None = Field(50_000, ge=1)
     """Most learnable parameters; None for no limit."""
-    retrain: int = Field(6, ge=1)
-    """Architectures that Step 2 retrains, the best of Step 1."""
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Learning rates to choose from along with the architecture; none: `learning_rate`."""
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Batch sizes to choose from along with the architecture; none: `batch_size`."""
 
     epochs: int = Field(100, ge=1)
     """Most epochs of a Step-1 training."""
     patience: int = Field(5, ge=1)
     """Epochs without a better validation MSE that end a Step-1 training."""
-    retrain_epochs: int = Field(200, ge=1)
-    """Epochs of a Step-2 training, whose best one is kept."""
     batch_size: int = Field(1024, ge=1)
     """Rows of a batch."""
     learning_rate: float = Field(1e-3, gt=0)
     """Of the Adam optimizer (Kingma & Ba, 2015)."""
+    prune: Rule = "none"
+    """How a trial of Step 1 that will not be among the best is told, and ended."""
+    trial_timeout: float | None = Field(None, gt=0)
+    """Seconds after which a training is given up; None for no limit."""
+    max_failed: float = Field(0.5, ge=0, le=1)
+    """Fraction of failed trials above which a search stops."""
+
+    retrain: int = Field(6, ge=1)
+    """Architectures that Step 2 retrains."""
+    shortlist: Policy = "best"
+    """Which: those with the lowest validation MSE, or first those on the Pareto front of
+    validation MSE and cost."""
+    cost: CostMeasure = "params"
+    """What the Pareto front takes for cost: learnable parameters, or the measured time of a
+    prediction on one core."""
+    shortlist_max_layers: int | None = Field(None, ge=1)
+    """Most hidden layers of a network that is retrained."""
+    shortlist_max_params: int | None = Field(None, ge=1)
+    """Most learnable parameters of a network that is retrained."""
+    retrain_epochs: int = Field(200, ge=1)
+    """Epochs of a Step-2 training, whose best one is kept."""
+    schedule: Schedule = "constant"
+    """Course of the learning rate in Step 2."""
+    retrain_learning_rate: float | None = Field(None, gt=0)
+    """Learning rate of Step 2, the highest of its schedule; None: as in Step 1."""
 
     @model_validator(mode="after")
     def _check_layers(self) -> "Project":
@@ -64,10 +98,52 @@ class Project(BaseModel):
             raise ValueError(f"min_layers {self.min_layers} exceeds max_layers {self.max_layers}")
         return self
 
+    @model_validator(mode="after")
+    def _check_prune(self) -> "Project":
+        if self.prune != "none" and self.algorithm != "random":
+            raise ValueError(
+                f"prune = {self.prune} needs algorithm = random: {self.algorithm} chooses by "
+                "results that a pruned trial does not have"
+            )
+        return self
+
     @property
     def p_retrain(self) -> float:
         """Fraction of the trials that Step 2 retrains."""
         return min(self.retrain, self.trials) / self.trials
+
+    @property
+    def space(self) -> Space:
+        """What Step 1 chooses from."""
+        return Space(
+            self.min_layers,
+            self.max_layers,
+            self.widths,
+            self.max_params,
+            self.learning_rates,
+            self.batch_sizes,
+        )
+
+
+STEP2_ONLY = frozenset(
+    {
+        "retrain",
+        "shortlist",
+        "cost",
+        "shortlist_max_layers",
+        "shortlist_max_params",
+        "retrain_epochs",
+        "schedule",
+        "retrain_learning_rate",
+    }
+)
+"""Settings that Step 1 does not depend on."""
+
+TRAINING_OF_STEP2 = frozenset({"retrain_epochs", "schedule", "retrain_learning_rate"})
+"""Those of them that all networks of a Step 2 must share."""
+
+WITHOUT_EFFECT = frozenset({"trial_timeout", "max_failed"})
+"""Settings that may change while a run goes on: they decide when to give up, not the result."""
 
 
 PAPER: dict[str, Any] = {
@@ -109,8 +185,7 @@ def settings_of(preset: str, config: Path | None, options: dict[str, Any]) -> di
     config : Path or None
         A TOML file.
     options : dict
-        From the command line; None means not given. ``p_retrain`` is turned into
-        ``retrain``.
+        From the command line; None means not given.
 
     Returns
     -------
@@ -119,23 +194,30 @@ def settings_of(preset: str, config: Path | None, options: dict[str, Any]) -> di
     """
     given = {key: value for key, value in options.items() if value is not None}
     settings = PRESETS[preset] | (read_settings(config) if config else {}) | given
-    p_retrain = settings.pop("p_retrain", None)
-    if p_retrain is not None and "retrain" not in given:
-        if not 0 < p_retrain <= 1:
-            raise AeroactError(f"p_retrain: {p_retrain} is not within (0, 1]")
-        trials = settings.get("trials", Project().trials)
-        settings["retrain"] = max(1, round(p_retrain * trials))
+    if "retrain" in given:
+        settings.pop("p_retrain", None)
     return settings
 
 
 def project_of(settings: dict[str, Any]) -> Project:
     """Check settings and fill in the defaults.
 
+    Parameters
+    ----------
+    settings : dict
+        Fields of `Project`, and ``p_retrain`` (a fraction of the trials) for ``retrain``.
+
     Raises
     ------
     AeroactError
         Naming each setting that is unknown or out of bounds.
     """
+    settings = dict(settings)
+    p_retrain = settings.pop("p_retrain", None)
+    if p_retrain is not None:
+        if not 0 < p_retrain <= 1:
+            raise AeroactError(f"p_retrain: {p_retrain} is not within (0, 1]")
+        settings["retrain"] = max(1, round(p_retrain * settings.get("trials", Project().trials)))
     try:
         return Project(**settings)
     except ValidationError as error:

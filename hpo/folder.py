@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def cache(self) -> Path:
-        """Normalized training rows for the workers; only there while a search runs."""
+        """Normalized training rows for the workers; only there until the search is done."""
         return self.path / "cache"
 
     @property
@@ -125,13 +125,16 @@ class RunFolder:
 
     def begin(self, project: Project) -> None:
         """Write `project.toml` for a new run."""
-        settings = {k: v for k, v in project.model_dump(mode="json").items() if v is not None}
         content = {
-            "project": settings,
+            "project": _settings(project),
             "versions": {name: version(name) for name in _PACKAGES}
             | {"python": platform.python_version(), "machine": platform.machine()},
         }
         write_text(self.project_file, tomli_w.dumps(content))
+
+    def change(self, project: Project) -> None:
+        """Write other settings into `project.toml`."""
+        write_text(self.project_file, tomli_w.dumps(self.read() | {"project": _settings(project)}))
 
     def claim_data(self, path: Path, rows: int) -> None:
         """Note which data the run uses, or see that they are still the same.
@@ -150,3 +153,7 @@ class RunFolder:
                 f"{path}: is not the file that run {self.path} began with; put that one back, "
                 "or start another run with --out"
             )
+
+
+def _settings(project: Project) -> dict[str, Any]:
+    return {k: v for k, v in project.model_dump(mode="json").items() if v is not None}

@@ -6,14 +6,15 @@ cut off before the next one is written.
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from aeroact.errors import AeroactError
-from aeroact.hpo.space import Architecture, n_params
+from aeroact.hpo.space import Architecture, Candidate, n_params
 
-Status = Literal["RUNNING", "COMPLETED", "FAILED"]
+Status = Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,20 @@ class Trial:
     widths : tuple of int
         Nodes of each hidden layer.
     status : str
-        ``RUNNING``, ``COMPLETED`` or ``FAILED``.
+        ``RUNNING``, ``COMPLETED``, ``PRUNED`` (ended before its time because others were
+        better, see `aeroact.hpo.prune`) or ``FAILED``.
+    learning_rate, batch_size : float, int or None
+        Where the space varies them; None: as the project says.
     worker : int
         Which worker ran it.
     message : str
         Why it failed.
+    started, ended : float
+        When (Unix time, s).
     seconds : float
         Wall time of the training.
+    inference_us : float
+        Measured time of a prediction on one core, microseconds a sample (batch 1024).
     mse, val_mse : list of float
         Training and validation MSE of each epoch.
     holdout : dict
@@ -46,12 +54,22 @@ class Trial:
     name: str
     widths: Architecture
     status: Status
+    learning_rate: float | None = None
+    batch_size: int | None = None
     worker: int = 0
     message: str = ""
+    started: float = 0.0
+    ended: float = 0.0
     seconds: float = 0.0
+    inference_us: float = 0.0
     mse: list[float] = field(default_factory=list)
     val_mse: list[float] = field(default_factory=list)
     holdout: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> Candidate:
+        """What it tries."""
+        return Candidate(self.widths, self.learning_rate, self.batch_size)
 
     @property
     def params(self) -> int:
@@ -83,15 +101,15 @@ class Journal:
 
     def append(self, trial: Trial) -> None:
         """Record a change of a trial; it is on the disk when this returns."""
-        line = json.dumps(asdict(trial), allow_nan=False) + "\n"
+        line = json.dumps(_record(trial), allow_nan=False) + "\n"
         with self.path.open("ab+") as handle:
             _cut_torn_line(handle)
             handle.write(line.encode())
             handle.flush()
             os.fsync(handle.fileno())
 
-    def read(self) -> dict[tuple[int, str], Trial]:
-        """Return the last record of each trial, by step and name.
+    def records(self) -> Iterator[Trial]:
+        """Read all changes of all trials, in the order in which they happened.
 
         Raises
         ------
@@ -99,20 +117,21 @@ class Journal:
             If a line other than a torn last one cannot be understood.
         """
         if not self.path.exists():
-            return {}
+            return
         whole, _, _ = self.path.read_bytes().rpartition(b"\n")
-        trials = {}
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
                 record = json.loads(line)
-                trial = Trial(**{**record, "widths": tuple(record["widths"])})
+                yield Trial(**{**record, "widths": tuple(record["widths"])})
             except (ValueError, TypeError, KeyError) as error:
                 raise AeroactError(
                     f"{self.path}: line {number} is damaged ({error}); remove that line, and its "
                     "trial is run again"
                 ) from error
-            trials[trial.step, trial.name] = trial
-        return trials
+
+    def read(self) -> dict[tuple[int, str], Trial]:
+        """Return the last record of each trial, by step and name."""
+        return {(trial.step, trial.name): trial for trial in self.records()}
 
     def finished(self, step: int) -> dict[str, Trial]:
         """Return the finished trials of a step by name, failed ones included."""
@@ -121,6 +140,18 @@ class Journal:
             for (of_step, name), trial in self.read().items()
             if of_step == step and trial.status != "RUNNING"
         }
+
+
+_DEFAULTS = {
+    f.name: f.default if f.default_factory is MISSING else f.default_factory()
+    for f in fields(Trial)
+}
+
+
+def _record(trial: Trial) -> dict[str, Any]:
+    """Return what there is to say of a trial: ten thousand of them should stay a small file."""
+    values = vars(trial)
+    return {name: values[name] for name in values if values[name] != _DEFAULTS[name]}
 
 
 def _cut_torn_line(handle: Any) -> None:

@@ -1,5 +1,6 @@
 """The network: a multilayer perceptron from normalized state to activated fraction."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 _BATCH = 1 << 14
 
 
-def build(widths: Architecture, seed: list[int]) -> "keras.Model":
-    """Make an untrained network.
+def initial_weights(widths: Architecture, seed: list[int]) -> list[NDArray[np.float32]]:
+    """Draw the weights of an untrained network.
 
-    ReLU in the hidden layers, sigmoid at the output (Yu et al., 2024, section 4.2),
-    Glorot-uniform weights and zero biases.
+    Kernels are uniform within sqrt(6 / (inputs + outputs)) (Glorot and Bengio, 2010), biases
+    zero, as in Keras.
 
     Parameters
     ----------
@@ -28,22 +29,49 @@ def build(widths: Architecture, seed: list[int]) -> "keras.Model":
         Nodes of each hidden layer.
     seed : list of int
         Same seed, same weights.
+
+    Returns
+    -------
+    list of ndarray of float32
+        Kernel (inputs, outputs) and bias (outputs,) of each layer in turn.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    weights = []
+    for shape in pairwise((N_INPUTS, *widths, N_OUTPUTS)):
+        limit = np.sqrt(6 / sum(shape))
+        # As 32 bits from the start, the largest kernels need half the time and memory.
+        kernel = rng.random(shape, np.float32) * np.float32(2 * limit) - np.float32(limit)
+        weights += [kernel, np.zeros(shape[1], np.float32)]
+    return weights
+
+
+def build(widths: Architecture, weights: list[NDArray[np.float32]]) -> "keras.Model":
+    """Make the Keras network.
+
+    ReLU in the hidden layers, sigmoid at the output (Yu et al., 2024, section 4.2).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Nodes of each hidden layer.
+    weights : list of ndarray of float32
+        Kernel and bias of each layer in turn.
     """
     import keras
 
-    # Two words of 32 bits a layer would be more than Keras takes: 31 bits are enough.
-    seeds = np.random.SeedSequence(seed).generate_state(len(widths) + 1) >> 1
-    inits = [keras.initializers.GlorotUniform(seed=int(s)) for s in seeds]
     x = inputs = keras.Input((N_INPUTS,), name="z")
     for i, width in enumerate(widths):
-        layer = keras.layers.Dense(
-            width, activation="relu", kernel_initializer=inits[i], name=f"hidden_{i}"
-        )
-        x = layer(x)
-    outputs = keras.layers.Dense(
-        N_OUTPUTS, activation="sigmoid", kernel_initializer=inits[-1], name="fn"
-    )(x)
-    return keras.Model(inputs, outputs, name="activation")
+        x = _dense(width, "relu", f"hidden_{i}")(x)
+    model = keras.Model(inputs, _dense(N_OUTPUTS, "sigmoid", "fn")(x), name="activation")
+    model.set_weights(weights)
+    return model
+
+
+def _dense(nodes: int, activation: str, name: str) -> "keras.Layer":
+    import keras
+
+    # Its weights are overwritten: drawing others would take time.
+    return keras.layers.Dense(nodes, activation, kernel_initializer="zeros", name=name)
 
 
 def predict(model: "keras.Model", z: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,24 +1,52 @@
 """A whole search: data, Step 1, Step 2, tables; begun anew or continued."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from aeroact import console, dataset, normalization
+from aeroact import console, dataset
 from aeroact.errors import AeroactError
-from aeroact.files import locked, make_folder
+from aeroact.files import locked, replacing_folder
 from aeroact.generate import Job, generate
-from aeroact.hpo import step1, step2, tables
-from aeroact.hpo.config import Project, project_of
+from aeroact.hpo import cache, screen, step1, step2, tables
+from aeroact.hpo.config import STEP2_ONLY, TRAINING_OF_STEP2, WITHOUT_EFFECT, Project, project_of
 from aeroact.hpo.cost import Cost, cost_of
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
-from aeroact.hpo.training import TrainingData
+from aeroact.hpo.shortlist import shortlist
+from aeroact.hpo.standing import Standing
+from aeroact.hpo.watcher import Watcher
+from aeroact.schema import SAMPLE_DIM
+
+if TYPE_CHECKING:
+    from aeroact.hpo.tensorboard import Board
 
 _MIN_TRAINING_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a search is to be run, apart from its settings.
+
+    Attributes
+    ----------
+    n_workers : int
+        Processes that train.
+    steps : set of int
+        Which steps to do: 1, 2 or both.
+    retry_failed : bool
+        Whether failed trials are run again.
+    tensorboard : bool
+        Whether TensorBoard's files are written.
+    """
+
+    n_workers: int
+    steps: Set[int] = field(default_factory=lambda: frozenset({1, 2}))
+    retry_failed: bool = False
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +69,7 @@ class Result:
     cost: Cost
 
 
-def run(path: Path, settings: dict[str, Any], n_workers: int) -> Result:
+def run(path: Path, settings: dict[str, Any], request: Request) -> Result:
     """Do a two-step search, or go on with the one that a folder holds.
 
     Parameters
@@ -49,10 +77,10 @@ def run(path: Path, settings: dict[str, Any], n_workers: int) -> Result:
     path : Path
         The run's folder.
     settings : dict
-        Settings that were asked for; a run that exists must agree with them, and gives
-        all others.
-    n_workers : int
-        Processes that train.
+        What was asked for. A folder that holds a run must agree with them, and gives
+        all others; settings of Step 2 may change where that step alone is asked for.
+    request : Request
+        Which steps, and how.
 
     Returns
     -------
@@ -64,34 +92,48 @@ def run(path: Path, settings: dict[str, Any], n_workers: int) -> Result:
     AeroactError
         If the data are unsound, the folder holds another run, or too many trials fail.
     """
-    folder = RunFolder(path)
+    folder, report = RunFolder(path), None
     if settings.get("data") is not None:
         settings = settings | {"data": Path(settings["data"]).resolve()}
-    project = _agreed(folder, settings) if folder.exists else project_of(settings)
-    finished, report = folder.finished, None
-    if project.data is not None and not finished:
-        # Before anything is written: a bad file must leave no trace.
-        report = _check(project.data)
+    if folder.exists:
+        project = _agreed(folder, settings, request)
+    elif 1 not in request.steps:
+        raise AeroactError(f"{path}: no run is here; start one with aeroact-hpo step1 --out {path}")
+    else:
+        project = project_of(settings)
+        if project.data is not None:
+            # Before anything is written: a bad file must leave no trace.
+            report = _check(project.data)
     with locked(path):
         if not folder.exists:
             folder.begin(project)
-        if not finished:
-            _prepare(folder, project, report or _simulate(folder, project, n_workers))
-        return _search(folder, project, n_workers)
+        elif folder.project() != project:
+            folder.change(project)
+        with _board(folder, request) as board:
+            return _Search(folder, project, request, board, report).run()
 
 
-def _agreed(folder: RunFolder, settings: dict[str, Any]) -> Project:
-    """Return the settings of a run that exists, if those asked for now do not differ."""
+def _agreed(folder: RunFolder, settings: dict[str, Any], request: Request) -> Project:
+    """Return the settings of a run that exists, with what may still change as asked for now."""
     project = folder.project()
     asked = project_of(project.model_dump() | settings)
+    free = WITHOUT_EFFECT if 1 in request.steps else WITHOUT_EFFECT | STEP2_ONLY
     for name in type(project).model_fields:
         was, now = getattr(project, name), getattr(asked, name)
-        if was != now:
+        if was == now:
+            continue
+        if name not in free:
+            way = "ask aeroact-hpo step2 for that" if name in STEP2_ONLY else "choose another --out"
             raise AeroactError(
-                f"{folder.path}: holds a run with {name} = {was}, not {now}; choose another "
-                "--out, or leave that setting out to go on with this one"
+                f"{folder.path}: holds a run with {name} = {was}, not {now}; {way}, or leave that "
+                "setting out to go on with this one"
             )
-    return project
+        if name in TRAINING_OF_STEP2 and folder.journal.finished(2):
+            raise AeroactError(
+                f"{folder.path}: its networks were retrained with {name} = {was}, not {now}; leave "
+                "that setting out, or ask for it in a new run with --out"
+            )
+    return asked
 
 
 def _check(path: Path) -> dataset.Report:
@@ -105,47 +147,106 @@ def _check(path: Path) -> dataset.Report:
     return report
 
 
-def _simulate(folder: RunFolder, project: Project, n_workers: int) -> dataset.Report:
-    path, job = folder.own_data, Job(n=project.samples, seed=project.seed)
-    generate(path, job, workers=n_workers, progress=console.progress)
-    return _check(path)
+@contextmanager
+def _board(folder: RunFolder, request: Request) -> Iterator["Board | None"]:
+    if not request.tensorboard:
+        yield None
+        return
+    from aeroact.hpo.tensorboard import Board
+
+    board = Board(folder.path / "tensorboard")
+    try:
+        yield board
+    finally:
+        board.close()
 
 
-def _prepare(folder: RunFolder, project: Project, report: dataset.Report) -> None:
-    """Read, split and normalize the checked data, and lay the rows out for the workers."""
-    path = folder.data_file()
-    folder.claim_data(path, report.rows)
-    parts = split_of(report, project)
-    if len(parts.training) * project.p_subset < _MIN_TRAINING_ROWS:
-        raise AeroactError(
-            f"{path}: {report.usable.sum():,} usable rows leave "
-            f"{len(parts.training) * project.p_subset:.0f} to train on in Step 1, fewer than "
-            f"{_MIN_TRAINING_ROWS}; give more data, or raise --p-subset"
-        )
-    with dataset.open_dataset(path) as ds:
-        x, fn = dataset.take(ds, parts.training)
-        x_val, fn_val = dataset.take(ds, parts.validation)
-    statistics = normalization.fit([x], normalization.PRESETS[project.transform])
-    folder.save_normalization(statistics)
-    make_folder(folder.cache)
-    TrainingData(statistics.apply(x), fn, statistics.apply(x_val), fn_val).save(folder.cache)
-    np.save(folder.cache / "holdout.npy", parts.holdout)
+@dataclass
+class _Search:
+    """A run of the command on a folder that no other process works on."""
 
+    folder: RunFolder
+    project: Project
+    request: Request
+    board: "Board | None"
+    report: dataset.Report | None
 
-def _search(folder: RunFolder, project: Project, n_workers: int) -> Result:
-    done = len(folder.journal.finished(1))
-    with console.progress("Step 1, trials", project.trials, done) as progress:
-        first = step1.run(project, folder, n_workers, progress)
-    tables.write_step1(folder.step1_table, first)
+    def run(self) -> Result:
+        folder, project = self.folder, self.project
+        first, second = self._finished(1), self._finished(2)
+        if 1 in self.request.steps:
+            first = self._step1(first)
+        elif not folder.step1_table.exists():
+            raise AeroactError(
+                f"{folder.path}: Step 1 has {len(first)} of {project.trials} trials; finish it "
+                f"with aeroact-hpo step1 --out {folder.path}"
+            )
+        first = step1.settled(first, project)
+        if 1 in self.request.steps:
+            tables.write_step1(folder.step1_table, first)
+        if 2 in self.request.steps:
+            second = self._step2(first, second)
+            # The last file of a run: with it, the run is finished.
+            tables.write_step2(folder.step2_table, f"P{project.p_subset:.2f}", first, second)
+        shutil.rmtree(folder.cache, ignore_errors=True)
+        return Result(project, first, second, cost_of(project, first.values(), second.values()))
 
-    chosen = step2.shortlist(first, project.retrain)
-    done = len(folder.journal.finished(2))
-    with console.progress("Step 2, retraining", len(chosen), done) as progress:
-        second = step2.run(project, folder, chosen, n_workers, progress)
-    # The last file of a run: with it, the run is finished.
-    tables.write_step2(folder.step2_table, f"P{project.p_subset:.2f}", first, second)
-    shutil.rmtree(folder.cache, ignore_errors=True)
-    return Result(project, first, second, cost_of(project, first.values(), second.values()))
+    def _finished(self, step: int) -> dict[str, Trial]:
+        """Return the trials that need not be run again."""
+        finished = self.folder.journal.finished(step)
+        if self.request.retry_failed:
+            return {name: trial for name, trial in finished.items() if trial.status != "FAILED"}
+        return finished
+
+    def _step1(self, finished: dict[str, Trial]) -> dict[str, Trial]:
+        # A table says that the step is done: in a small space, with fewer trials than asked for.
+        done = self.folder.step1_table.exists() or len(finished) == self.project.trials
+        again = len(finished) < len(self.folder.journal.finished(1))
+        if done and not again:
+            return finished
+        self._prepare()
+        standing = Standing.of(1, self.project.trials, finished.values())
+        with screen.watch("Step 1, trials", standing) as show:
+            watcher = Watcher(show, self.board)
+            return step1.run(self.project, self.folder, finished, self.request.n_workers, watcher)
+
+    def _step2(self, first: dict[str, Trial], finished: dict[str, Trial]) -> dict[str, Trial]:
+        chosen = shortlist(first, self.project)
+        names = {trial.name for trial in chosen} | finished.keys()
+        if names - finished.keys():
+            self._prepare()
+        standing = Standing.of(2, len(names), finished.values())
+        with screen.watch("Step 2, retraining", standing) as show:
+            return step2.run(
+                self.project,
+                self.folder,
+                chosen,
+                finished,
+                self.request.n_workers,
+                Watcher(show, self.board),
+            )
+
+    def _prepare(self) -> None:
+        """Read, split and normalize the data, and lay the rows out for the workers."""
+        folder, project = self.folder, self.project
+        if project.data is None:
+            job = Job(n=project.samples, seed=project.seed)
+            workers, progress = self.request.n_workers, console.progress
+            generate(folder.own_data, job, workers=workers, progress=progress)
+        path = folder.data_file()
+        with dataset.open_dataset(path) as ds:
+            folder.claim_data(path, ds.sizes[SAMPLE_DIM])
+            if folder.cache.exists():
+                return
+            parts = split_of(self.report or _check(path), project)
+            rows = len(parts.training) * project.p_subset
+            if rows < _MIN_TRAINING_ROWS:
+                raise AeroactError(
+                    f"{path}: its usable rows leave {rows:.0f} to train on in Step 1, fewer than "
+                    f"{_MIN_TRAINING_ROWS}; give more data, or raise --p-subset"
+                )
+            with replacing_folder(folder.cache) as part:
+                folder.save_normalization(cache.lay_out(ds, parts, project.transform, part))
 
 
 def split_of(report: dataset.Report, project: Project) -> dataset.Split:

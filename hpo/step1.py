@@ -1,41 +1,44 @@
 """Step 1: many architectures on a subset of the training rows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from aeroact.console import Progress
+from aeroact import console
 from aeroact.errors import AeroactError
-from aeroact.hpo import workers
-from aeroact.hpo.backend import load_backend, load_single_threaded
+from aeroact.hpo import attempts, inference
+from aeroact.hpo.attempts import Task, data_of
+from aeroact.hpo.backend import load_backend
 from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
-from aeroact.hpo.journal import Journal, Trial
-from aeroact.hpo.space import Architecture
-from aeroact.hpo.training import History, Recipe, TrainingData, train
+from aeroact.hpo.journal import Trial
+from aeroact.hpo.prune import Pruner
+from aeroact.hpo.training import History, Recipe, train
+from aeroact.hpo.watcher import Watcher
+from aeroact.hpo.workers import Report
 
-# A search most of whose trials fail has a cause that more trials will not mend.
+if TYPE_CHECKING:
+    from aeroact.hpo.oracle import Chosen, SearchOracle
+
+# So many failures do not say yet that most will fail.
 _MIN_FAILURES = 5
-_MAX_FAILED_FRACTION = 0.5
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a worker needs to know of a trial."""
+@dataclass
+class Tried(History):
+    """The errors by epoch, and the time of a prediction (microseconds a sample)."""
 
-    name: str
-    widths: Architecture
-    seed: list[int]
-    recipe: Recipe
-    p_subset: float
-    folder: RunFolder
+    inference_us: float = 0.0
 
 
 def run(
-    project: Project, folder: RunFolder, n_workers: int, progress: Progress
+    project: Project,
+    folder: RunFolder,
+    kept: Mapping[str, Trial],
+    n_workers: int,
+    watcher: Watcher,
 ) -> dict[str, Trial]:
-    """Try the project's architectures, except those that the journal has already.
+    """Try the project's architectures, except those that were tried already.
 
     Parameters
     ----------
@@ -43,98 +46,146 @@ def run(
         What was asked for.
     folder : RunFolder
         With the training data in its cache; its journal is read and continued.
+    kept : mapping of str to Trial
+        Trials of the journal, by name, that need not be run again.
     n_workers : int
         Processes.
-    progress : Progress
-        Is told the number of finished trials.
+    watcher : Watcher
+        Is told how it goes.
 
     Returns
     -------
     dict of str to Trial
-        All trials of Step 1 by name.
+        All trials of Step 1 by name, as the journal has them; see `settled`.
 
     Raises
     ------
     AeroactError
-        If more than half of the trials fail.
+        If more than the fraction ``max_failed`` of the trials fails.
     """
-    journal = folder.journal
-    finished = journal.finished(1)
-    if len(finished) == project.trials:
-        return finished
-
     load_backend()
-    from aeroact.hpo.oracle import RandomOracle
+    from aeroact.hpo.oracle import oracle_of
 
-    oracle = RandomOracle(project)
-    recipe = Recipe(project.epochs, project.patience, project.batch_size, project.learning_rate)
+    finished = dict(kept)
+    oracle = oracle_of(project)
+    begun = _replay(oracle, folder, finished)
+    failed = sum(trial.status == "FAILED" for trial in finished.values())
 
-    def tasks() -> Iterator[Task]:
-        while (chosen := oracle.next_trial(f"asked-{len(oracle.trials)}")) is not None:
-            name, widths = chosen
-            if name in finished:
-                _require_same(journal, finished[name], widths)
-                oracle.finish(name, finished[name].val_mse, finished[name].message)
-                continue
-            journal.append(Trial(1, name, widths, "RUNNING"))
-            seed = [project.seed, int(name)]
-            yield Task(name, widths, seed, recipe, project.p_subset, folder)
+    def tasks() -> Iterator[Task | None]:
+        for chosen in begun:
+            yield _task(chosen, project, folder)
+        while True:
+            new = oracle.next_trial()
+            if new is not None:
+                yield _task(new, project, folder)
+            elif oracle.waiting:
+                yield None
+            else:
+                return
 
-    for outcome in workers.run(tasks(), _try, n_workers, load_single_threaded):
-        trial = trial_of(1, outcome)
-        journal.append(trial)
+    def epoch(name: str, val_mse: float) -> bool:
+        trial = oracle.update_trial(name, {"val_mse": val_mse})
+        return str(trial.status) == "STOPPED"
+
+    trainings = attempts.run(
+        tasks(), _try, project, folder, n_workers, watcher, began=oracle.begin, epoch=epoch
+    )
+    for trial, tried in trainings:
+        if tried is not None:
+            trial = replace(trial, inference_us=tried.inference_us)
+        folder.journal.append(trial)
         finished[trial.name] = trial
         oracle.finish(trial.name, trial.val_mse, trial.message)
-        _stop_if_hopeless(finished)
-        best = min(t.best_val_mse for t in finished.values())
-        progress(len(finished), f"best validation MSE {best:.2e}")
+        watcher.trial(trial)
+        failed += trial.status == "FAILED"
+        if failed >= _MIN_FAILURES and failed > project.max_failed * len(finished):
+            raise AeroactError(
+                f"{folder.path}: {failed} of {len(finished)} trials failed, the last one because "
+                f"{trial.message}; mend that and run the same command with --retry-failed, or "
+                "raise --max-failed"
+            )
+    if len(finished) < project.trials:
+        console.warn(
+            f"the search space has only {len(finished)} networks within its bounds; Step 1 ends "
+            f"with them, though {project.trials} trials were asked for"
+        )
     return finished
 
 
-def trial_of(step: int, outcome: workers.Outcome[Task, Any]) -> Trial:
-    """Turn what a worker said into a record of the journal."""
-    task, history = outcome.task, outcome.result
-    if history is None:
-        return Trial(step, task.name, task.widths, "FAILED", outcome.worker, outcome.message)
-    return Trial(
-        step,
-        task.name,
-        task.widths,
-        "COMPLETED",
-        outcome.worker,
-        seconds=history.seconds,
-        mse=history.mse,
-        val_mse=history.val_mse,
+def settled(finished: Mapping[str, Trial], project: Project) -> dict[str, Trial]:
+    """Return finished trials as pruning leaves them, whoever was finished when they ran.
+
+    Parameters
+    ----------
+    finished : mapping of str to Trial
+        As the journal has them: a trial may have run on until it was sure that it must stop.
+    project : Project
+        With the rule of pruning.
+    """
+    if project.prune == "none":
+        return dict(finished)
+    pruner = Pruner(project.prune, project.epochs)
+    for name, trial in finished.items():
+        pruner.add(int(name), trial.val_mse if trial.status != "FAILED" else ())
+    return {
+        name: _cut(trial, pruner.settled.get(int(name))) if int(name) in pruner.ended else trial
+        for name, trial in finished.items()
+    }
+
+
+def _cut(trial: Trial, epochs: int | None) -> Trial:
+    return replace(trial, status="PRUNED", mse=trial.mse[:epochs], val_mse=trial.val_mse[:epochs])
+
+
+def _replay(
+    oracle: "SearchOracle", folder: RunFolder, finished: Mapping[str, Trial]
+) -> "list[Chosen]":
+    """Tell an algorithm what the journal knows, in the order in which it happened.
+
+    Returns
+    -------
+    list of Chosen
+        Trials that were begun and have no result.
+    """
+    begun: dict[str, Chosen] = {}
+    for record in folder.journal.records():
+        if record.step != 1:
+            continue
+        name = record.name
+        if name not in oracle.trials:
+            chosen = oracle.next_trial()
+            if chosen is None or (chosen.name, chosen.candidate) != (name, record.candidate):
+                raise AeroactError(
+                    f"{folder.journal.path}: trial {name} is {record.candidate}, but these "
+                    "settings do not make it so; the run was made by another version, start a "
+                    "new one"
+                )
+            begun[name] = chosen
+        if name in begun and record == finished.get(name):
+            del begun[name]
+            oracle.finish(name, record.val_mse, record.message)
+    return list(begun.values())
+
+
+def _task(chosen: "Chosen", project: Project, folder: RunFolder) -> Task:
+    candidate = chosen.candidate
+    recipe = Recipe(
+        chosen.epochs or project.epochs,
+        project.patience,
+        candidate.batch_size or project.batch_size,
+        candidate.learning_rate or project.learning_rate,
     )
+    seed = [project.seed, int(chosen.name)]
+    return Task(1, chosen.name, candidate, seed, recipe, project.p_subset, folder)
 
 
-@lru_cache(maxsize=1)
-def data_of(folder: RunFolder, p_subset: float) -> TrainingData:
-    """Return the rows to train on; a worker keeps them from task to task."""
-    return TrainingData.load(folder.cache, p_subset)
-
-
-def _try(task: Task) -> History:
+def _try(task: Task, report: Report) -> Tried:
     """Train in a worker; the network itself is not kept."""
-    import keras
-
-    _, history = train(task.widths, data_of(task.folder, task.p_subset), task.recipe, task.seed)
-    keras.backend.clear_session()
-    return history
-
-
-def _require_same(journal: Journal, trial: Trial, widths: Architecture) -> None:
-    if trial.widths != widths:
-        raise AeroactError(
-            f"{journal.path}: trial {trial.name} is {trial.widths}, but these settings make it "
-            f"{widths}; the run was made by another version, start a new one"
-        )
-
-
-def _stop_if_hopeless(finished: dict[str, Trial]) -> None:
-    failed = [trial for trial in finished.values() if trial.status == "FAILED"]
-    if len(failed) >= _MIN_FAILURES and len(failed) > _MAX_FAILED_FRACTION * len(finished):
-        raise AeroactError(
-            f"{len(failed)} of {len(finished)} trials failed, the last one because "
-            f"{failed[-1].message}"
-        )
+    weights, history = train(
+        task.candidate.widths,
+        data_of(task.folder, task.p_subset),
+        task.recipe,
+        task.seed,
+        lambda *errors: report(errors),
+    )
+    return Tried(**vars(history), inference_us=inference.measure(weights))

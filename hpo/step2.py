@@ -1,6 +1,6 @@
 """Step 2: the best architectures again, on all training rows, tested on the holdout."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact import dataset
-from aeroact.console import Progress
 from aeroact.errors import AeroactError
 from aeroact.files import replacing
-from aeroact.hpo import network, step1, workers
-from aeroact.hpo.backend import load_single_threaded
+from aeroact.hpo import attempts, network
+from aeroact.hpo.attempts import Task, data_of
+from aeroact.hpo.cache import HOLDOUT
 from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.training import History, Recipe, train
+from aeroact.hpo.watcher import Watcher
+from aeroact.hpo.workers import Report
 from aeroact.metrics import Errors
 
 if TYPE_CHECKING:
@@ -34,33 +36,15 @@ class Retrained(History):
     holdout: Errors | None = None
 
 
-def ranked(trials: dict[str, Trial]) -> list[Trial]:
-    """Return the completed trials by validation MSE, best first; ties by name."""
-    completed = [trial for trial in trials.values() if trial.status == "COMPLETED"]
-    return sorted(completed, key=lambda trial: (trial.best_val_mse, trial.name))
-
-
-def shortlist(trials: dict[str, Trial], n: int) -> list[Trial]:
-    """Return the n trials of Step 1 with the lowest validation MSE, best first.
-
-    Raises
-    ------
-    AeroactError
-        If there is not even one to choose.
-    """
-    chosen = ranked(trials)[:n]
-    if not chosen:
-        message = next((t.message for t in trials.values() if t.message), "there were none")
-        raise AeroactError(
-            f"none of the {len(trials)} trials of Step 1 succeeded, the first because {message}"
-        )
-    return chosen
-
-
 def run(
-    project: Project, folder: RunFolder, chosen: list[Trial], n_workers: int, progress: Progress
+    project: Project,
+    folder: RunFolder,
+    chosen: list[Trial],
+    kept: Mapping[str, Trial],
+    n_workers: int,
+    watcher: Watcher,
 ) -> dict[str, Trial]:
-    """Retrain the shortlist, except what the journal has already.
+    """Retrain the shortlist, except what was retrained already.
 
     Parameters
     ----------
@@ -71,46 +55,55 @@ def run(
         networks go into it.
     chosen : list of Trial
         The shortlist of Step 1.
+    kept : mapping of str to Trial
+        Trials of the journal, by name, that need not be run again.
     n_workers : int
         Processes.
-    progress : Progress
-        Is told the number of finished networks.
+    watcher : Watcher
+        Is told how it goes.
 
     Returns
     -------
     dict of str to Trial
-        The retrained trials by name, with their errors on the holdout.
+        The retrained trials by name, with their errors on the holdout; those of earlier
+        shortlists, too.
 
     Raises
     ------
     AeroactError
         If none of them is usable.
     """
-    journal = folder.journal
-    finished = journal.finished(2)
-    recipe = Recipe(
-        project.retrain_epochs, None, project.batch_size, project.learning_rate, keep_best=True
-    )
+    finished = dict(kept)
 
-    def tasks() -> Iterator[step1.Task]:
+    def tasks() -> Iterator[Task]:
         for trial in chosen:
             if trial.name not in finished:
-                journal.append(Trial(2, trial.name, trial.widths, "RUNNING"))
-                seed = [project.seed, int(trial.name)]
-                yield step1.Task(trial.name, trial.widths, seed, recipe, 1.0, folder)
+                yield _task(trial, project, folder)
 
-    for outcome in workers.run(tasks(), _retrain, n_workers, load_single_threaded):
-        trial = _tested(step1.trial_of(2, outcome), outcome.result)
-        journal.append(trial)
+    for trained, result in attempts.run(tasks(), _retrain, project, folder, n_workers, watcher):
+        trial = _tested(trained, result)
+        folder.journal.append(trial)
         finished[trial.name] = trial
-        best = min((t.holdout["mse"] for t in finished.values() if t.holdout), default=np.nan)
-        progress(len(finished), f"best holdout MSE {best:.2e}")
+        watcher.trial(trial)
     if all(trial.status == "FAILED" for trial in finished.values()):
         trial = next(iter(finished.values()))
         raise AeroactError(
             f"{folder.path}: no retrained network is usable; trial {trial.name}: {trial.message}"
         )
     return finished
+
+
+def _task(trial: Trial, project: Project, folder: RunFolder) -> Task:
+    recipe = Recipe(
+        project.retrain_epochs,
+        None,
+        trial.batch_size or project.batch_size,
+        project.retrain_learning_rate or trial.learning_rate or project.learning_rate,
+        project.schedule,
+        keep_best=True,
+    )
+    seed = [project.seed, int(trial.name)]
+    return Task(2, trial.name, trial.candidate, seed, recipe, 1.0, folder)
 
 
 def _tested(trial: Trial, result: Retrained | None) -> Trial:
@@ -125,6 +118,7 @@ def _tested(trial: Trial, result: Retrained | None) -> Trial:
             "mse": errors.mse,
             "r2": errors.r2,
             "mse_by_mode": errors.mse_by_mode.tolist(),
+            "r2_by_mode": errors.r2_by_mode.tolist(),
         },
     )
     if errors.mse > FAILED_MSE:
@@ -133,12 +127,14 @@ def _tested(trial: Trial, result: Retrained | None) -> Trial:
     return trial
 
 
-def _retrain(task: step1.Task) -> Retrained:
+def _retrain(task: Task, report: Report) -> Retrained:
     """Train, test and save in a worker."""
     import keras
 
-    data = step1.data_of(task.folder, task.p_subset)
-    model, history = train(task.widths, data, task.recipe, task.seed)
+    data = data_of(task.folder, task.p_subset)
+    widths = task.candidate.widths
+    weights, history = train(widths, data, task.recipe, task.seed, lambda *e: report(e))
+    model = network.build(widths, weights)
     holdout = test(model, task.folder)
     with replacing(task.folder.model(task.name)) as part:
         model.save(part)
@@ -157,4 +153,4 @@ def test(model: "keras.Model", folder: RunFolder) -> Errors:
 
 @lru_cache(maxsize=1)
 def _holdout(folder: RunFolder) -> NDArray[np.bool_]:
-    return np.load(folder.cache / "holdout.npy")
+    return np.load(folder.cache / HOLDOUT)

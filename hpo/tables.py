@@ -7,26 +7,27 @@ from typing import Any
 
 from aeroact.files import write_text
 from aeroact.hpo.journal import Trial
-from aeroact.hpo.step2 import ranked
+from aeroact.hpo.shortlist import ranked
 from aeroact.schema import OUTPUTS
 
 
 def write_step1(path: Path, trials: dict[str, Trial]) -> None:
     """Write all trials of Step 1, the best first and the failed last."""
-    order = ranked(trials)
-    order += sorted((t for t in trials.values() if t.status == "FAILED"), key=lambda t: t.name)
-    _write(path, [_step1_row(rank, trial) for rank, trial in enumerate(order, start=1)])
+    order = ranked(trials.values())
+    place = {trial.name: rank for rank, trial in enumerate(order, start=1)}
+    order += sorted((t for t in trials.values() if t.name not in place), key=lambda t: t.name)
+    _write(path, [_step1_row(trial, place.get(trial.name)) for trial in order])
 
 
-def _step1_row(rank: int, trial: Trial) -> dict[str, Any]:
-    done = trial.status == "COMPLETED"
+def _step1_row(trial: Trial, rank: int | None) -> dict[str, Any]:
     return {
-        "rank": rank if done else "",
+        "rank": rank or "",
         "trial": trial.name,
-        "val_mse": trial.best_val_mse if done else "",
+        "val_mse": trial.best_val_mse if trial.status != "FAILED" else "",
         **_architecture(trial),
         "epochs": len(trial.val_mse),
         "seconds": round(trial.seconds, 3),
+        "inference_us": trial.inference_us or "",
         "status": trial.status,
         "message": trial.message,
     }
@@ -34,12 +35,14 @@ def _step1_row(rank: int, trial: Trial) -> dict[str, Any]:
 
 def write_step2(path: Path, project: str, step1: dict[str, Trial], step2: dict[str, Trial]) -> None:
     """Write the retrained networks by holdout MSE, the failed ones last."""
-    val_rank = {trial.name: rank for rank, trial in enumerate(ranked(step1), start=1)}
+    val_rank = {trial.name: rank for rank, trial in enumerate(ranked(step1.values()), start=1)}
     order = by_holdout(step2)
     order += [trial for trial in step2.values() if trial.status == "FAILED"]
     rows = []
     for rank, trial in enumerate(order, start=1):
-        by_mode = trial.holdout.get("mse_by_mode", [""] * len(OUTPUTS))
+        nothing = [""] * len(OUTPUTS)
+        mse_by_mode = trial.holdout.get("mse_by_mode", nothing)
+        r2_by_mode = trial.holdout.get("r2_by_mode", nothing)
         rows.append(
             {
                 "rank": rank if trial.status == "COMPLETED" else "",
@@ -49,7 +52,8 @@ def write_step2(path: Path, project: str, step1: dict[str, Trial], step2: dict[s
                 **_architecture(trial),
                 "trial": trial.name,
                 "test_r2": trial.holdout.get("r2", ""),
-                **{f"test_mse_{o}": mse for o, mse in zip(OUTPUTS, by_mode, strict=True)},
+                **{f"test_mse_{o}": mse for o, mse in zip(OUTPUTS, mse_by_mode, strict=True)},
+                **{f"test_r2_{o}": r2 for o, r2 in zip(OUTPUTS, r2_by_mode, strict=True)},
                 "val_mse": trial.best_val_mse if trial.val_mse else "",
                 "val_mse_step1": step1[trial.name].best_val_mse,
                 "epochs": len(trial.val_mse),
@@ -74,7 +78,12 @@ def nodes_text(trial: Trial) -> str:
 
 
 def _architecture(trial: Trial) -> dict[str, Any]:
-    return {"layers": len(trial.widths), "params": trial.params, "nodes": nodes_text(trial)}
+    columns: dict[str, Any] = {"layers": len(trial.widths), "params": trial.params}
+    columns["nodes"] = nodes_text(trial)
+    for name in ("learning_rate", "batch_size"):
+        if getattr(trial, name) is not None:  # where the space varies it, in every row
+            columns[name] = getattr(trial, name)
+    return columns
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,13 +1,14 @@
-"""Train one network: Adam on the mean squared error, whole epochs in a compiled graph.
+"""Train one network: Adam on the mean squared error, an epoch at a time in a compiled graph.
 
-The loop does what `keras.Model.fit` does, without its cost for each batch and trial.
+It does what `keras.Model.fit` does, without its cost for each batch and each trial.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from aeroact.hpo import network
 from aeroact.hpo.space import Architecture
 
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+Schedule = Literal["constant", "cosine", "onecycle"]
+"""How the learning rate changes from step to step."""
 
-_VALIDATION_BATCH = 1 << 14
+# OneCycleLR of PyTorch: the part of the steps in which the rate rises, and how far it is
+# below its peak at the start, and below the start at the end.
+_RISE, _START_DIVISOR, _END_DIVISOR = 0.3, 25.0, 1e4
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Recipe:
     batch_size : int
         Rows a batch.
     learning_rate : float
-        Of Adam.
+        Of Adam: the first one, or the highest one of `onecycle`.
+    schedule : str
+        See `learning_rate_at`.
     keep_best : bool
         Whether the network ends with the weights of its best epoch, or of its last.
     """
@@ -76,6 +80,7 @@ class Recipe:
     patience: int | None
     batch_size: int
     learning_rate: float
+    schedule: Schedule = "constant"
     keep_best: bool = False
 
 
@@ -92,9 +97,50 @@ class DivergedError(Exception):
     """A training whose loss is no longer a number."""
 
 
+Report = Callable[[float, float], bool]
+"""Told the MSE and the validation MSE of an epoch; says whether to end the training."""
+
+
+def learning_rate_at(recipe: Recipe, step: int, n_steps: int) -> float:
+    """Return the learning rate of one step of Adam.
+
+    `constant` is what it says.  `cosine` falls from the recipe's learning rate to zero
+    along half a cosine (Loshchilov and Hutter, 2017, without restarts).  `onecycle`
+    (Smith and Topin, 2018) rises from a 25th of it to the whole over the first 30 % of the
+    steps and falls to a 250,000th, both along half a cosine, as PyTorch's OneCycleLR does.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Schedule and learning rate.
+    step : int
+        From 0 on.
+    n_steps : int
+        Of the whole recipe, whether or not patience ends it sooner.
+    """
+    rate = recipe.learning_rate
+    if recipe.schedule == "constant":
+        return rate
+    if recipe.schedule == "cosine":
+        return _between(rate, 0.0, step / n_steps)
+    start, top, last = rate / _START_DIVISOR, _RISE * n_steps - 1, n_steps - 1
+    if step <= top:
+        return _between(start, rate, step / top)
+    return _between(rate, start / _END_DIVISOR, (step - top) / (last - top))
+
+
+def _between(start: float, end: float, part: float) -> float:
+    """Go from start to end along half a cosine."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * part))
+
+
 def train(
-    widths: Architecture, data: TrainingData, recipe: Recipe, seed: list[int]
-) -> tuple["keras.Model", History]:
+    widths: Architecture,
+    data: TrainingData,
+    recipe: Recipe,
+    seed: list[int],
+    report: Report | None = None,
+) -> tuple[list[NDArray[np.float32]], History]:
     """Train a network from scratch.
 
     Parameters
@@ -107,84 +153,69 @@ def train(
         How.
     seed : list of int
         Of the weights and of the order of the rows: same seed, same network.
+    report : callable, optional
+        Called after each epoch with its MSE and validation MSE. If it returns True, the
+        training ends, as it does when patience is at an end.
 
     Returns
     -------
-    keras.Model
-        From normalized state to activated fraction.
+    list of ndarray
+        Kernel and bias of each layer in turn, for `network.build`.
     History
-        Its errors by epoch.
+        The errors by epoch, to nine significant digits.
 
     Raises
     ------
     DivergedError
         If a loss is not finite.
     """
+    import keras
+
+    try:
+        return _train(widths, data, recipe, seed, report)
+    finally:
+        # TensorFlow keeps the compiled operations of every network until it is told not to.
+        keras.backend.clear_session()
+
+
+def _train(
+    widths: Architecture,
+    data: TrainingData,
+    recipe: Recipe,
+    seed: list[int],
+    report: Report | None,
+) -> tuple[list[NDArray[np.float32]], History]:
+    from aeroact.hpo.perceptron import Perceptron
+
     started = time.perf_counter()
-    model = network.build(widths, [*seed, 0])
-    run_epoch, validate = _compile(model, data, recipe)
+    weights = network.initial_weights(widths, [*seed, 0])
+    perceptron = Perceptron(weights, data.x, data.fn, recipe.batch_size)
     shuffle = np.random.default_rng([*seed, 1])
-    history, best = History(), float("inf")
-    best_weights, waited = model.get_weights(), 0
-    for _ in range(recipe.epochs):
-        order = shuffle.permutation(len(data.x)).astype(np.int32)
-        mse, val_mse = float(run_epoch(order)), validate()
-        if not (np.isfinite(mse) and np.isfinite(val_mse)):
-            raise DivergedError(f"the loss became {mse} in epoch {len(history.mse) + 1}")
+    n_batches = math.ceil(len(data.x) / recipe.batch_size)
+    history, best, waited = History(), math.inf, 0
+    for epoch in range(recipe.epochs):
+        steps = range(epoch * n_batches, (epoch + 1) * n_batches)
+        rates = [learning_rate_at(recipe, step, recipe.epochs * n_batches) for step in steps]
+        mse = _rounded(perceptron.train_epoch(shuffle.permutation(len(data.x)), rates))
+        val_mse = _rounded(perceptron.mse(data.x_val, data.fn_val))
+        if not (math.isfinite(mse) and math.isfinite(val_mse)):
+            raise DivergedError(f"the loss became {mse} in epoch {epoch + 1}")
         history.mse.append(mse)
         history.val_mse.append(val_mse)
+        ended = report is not None and report(mse, val_mse)
+        waited += 1
         if val_mse < best:
             best, waited = val_mse, 0
             if recipe.keep_best:
-                best_weights = model.get_weights()
-        else:
-            waited += 1
-        if recipe.patience is not None and waited >= recipe.patience:
+                weights = perceptron.weights()
+        if ended or waited == recipe.patience:
             break
-    if recipe.keep_best:
-        model.set_weights(best_weights)
+    if not recipe.keep_best:
+        weights = perceptron.weights()
     history.seconds = time.perf_counter() - started
-    return model, history
+    return weights, history
 
 
-def _compile(
-    model: "keras.Model", data: TrainingData, recipe: Recipe
-) -> tuple[Callable[[NDArray[np.int32]], "tf.Tensor"], Callable[[], float]]:
-    """Return the graph of one epoch of training, and the validation of the network."""
-    import keras
-    import tensorflow as tf
-
-    optimizer = keras.optimizers.Adam(recipe.learning_rate)
-    weights = model.trainable_variables
-    optimizer.build(weights)
-    x, fn = tf.constant(data.x), tf.constant(data.fn)
-    x_val, fn_val = tf.constant(data.x_val), tf.constant(data.fn_val)
-    rows, size = len(data.x), recipe.batch_size
-
-    def squared_error(inputs: Any, truth: Any) -> Any:
-        return tf.reduce_mean(tf.square(model(inputs) - truth))
-
-    def one_batch(chosen: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = squared_error(tf.gather(x, chosen), tf.gather(fn, chosen))
-        optimizer.apply(tape.gradient(loss, weights), weights)
-        return loss * tf.cast(tf.size(chosen), tf.float32)
-
-    @tf.function(input_signature=[tf.TensorSpec([rows], tf.int32)])
-    def run_epoch(order: Any) -> Any:
-        total = tf.constant(0.0)
-        for start in tf.range(0, rows, size):
-            total += one_batch(order[start : start + size])
-        return total / rows
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
-    def validate_batch(start: Any) -> Any:
-        part = slice(start, start + _VALIDATION_BATCH)
-        error = tf.reduce_sum(tf.square(model(x_val[part]) - fn_val[part]))
-        return tf.cast(error, tf.float64)
-
-    def validate() -> float:
-        starts = range(0, len(data.x_val), _VALIDATION_BATCH)
-        return sum(float(validate_batch(start)) for start in starts) / data.fn_val.size
-
-    return run_epoch, validate
+def _rounded(error: float) -> float:
+    """Round to the digits of the records, so that decisions and records agree."""
+    return float(f"{error:.9g}")

@@ -1,92 +1,241 @@
 """Worker processes: one a core, one thread each, that survive each other's death.
 
 Tasks are pulled one at a time, when a worker is free, so that what is tried next may
-depend on what has come back.
+depend on what has come back. A task may report how it gets on, and be asked to stop.
 
-An error of a task is its outcome. A full disk or missing data are no fault of the task:
-they end the work, and nothing is recorded that would keep it from being tried again.
+An error of a task is its outcome, and so is a task that takes too long. A full disk or
+missing data are no fault of the task: they end the work, and nothing is recorded that
+would keep it from being tried again.
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aeroact.errors import AeroactError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+Report = Callable[[Any], bool]
+"""What a task calls to say how it gets on; the answer is whether it should stop."""
+
+Work = Callable[[Task, Report], Result]
+
 _spawn = multiprocessing.get_context("spawn")
 _ATTEMPTS = 2
 _NOT_THE_TASKS_FAULT = (OSError, AeroactError)
 
+# Libraries of linear algebra decide on their threads when they are loaded, before a worker
+# has a say.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
 
 @dataclass(frozen=True)
 class Outcome(Generic[Task, Result]):
-    """What became of a task: a result, or a message that says why there is none."""
+    """What became of a task: a result, or a message that says why there is none.
+
+    Attributes
+    ----------
+    task
+        The task.
+    worker : int
+        Which worker had it.
+    result
+        What the work returned; None if it failed.
+    message : str
+        Why there is no result.
+    started, ended : float
+        When (Unix time, s).
+    """
 
     task: Task
     worker: int
     result: Result | None
     message: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True)
+class Listener(Generic[Task]):
+    """What the parent wants to hear while tasks are worked on.
+
+    Attributes
+    ----------
+    began : callable
+        Is told a task, and its worker's number, each time that a worker sets about it.
+    reported : callable
+        Is told a task and what it reported; returns whether it should stop.
+    """
+
+    began: Callable[[Task, int], None] = lambda task, worker: None
+    reported: Callable[[Task, Any], bool] = lambda task, what: False
 
 
 class _Worker(Generic[Task, Result]):
     """A process and the task that it has at the moment."""
 
-    def __init__(
-        self, number: int, work: Callable[[Task], Result], prepare: Callable[[], None]
-    ) -> None:
+    def __init__(self, number: int, crew: "_Crew[Task, Result]") -> None:
         self.number = number
         self.task: Task | None = None
         self.attempt = 0
+        self.started, self.deadline = 0.0, math.inf
         self.pipe, theirs = _spawn.Pipe()
         self.process = _spawn.Process(
             target=_serve,
-            args=(theirs, work, prepare, number),
+            args=(theirs, crew.work, crew.prepare, number),
             name=f"worker-{number}",
             daemon=True,
         )
-        self.process.start()
+        with _environment(_ONE_THREAD):
+            self.process.start()
         theirs.close()
 
     def give(self, task: Task, attempt: int = 1) -> None:
         self.task, self.attempt = task, attempt
+        self.started, self.deadline = time.time(), math.inf
+        self._say(("task", task))
+
+    def ask_to_stop(self) -> None:
+        self._say(("stop", None))
+
+    def _say(self, message: tuple[str, Any]) -> None:
         # A worker that is already dead is noticed by its sentinel.
         with contextlib.suppress(BrokenPipeError):
-            self.pipe.send(task)
+            self.pipe.send(message)
 
     def stop(self) -> None:
-        self.process.terminate()
+        self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
+class _Crew(Generic[Task, Result]):
+    """The workers of one `run`."""
+
+    def __init__(
+        self,
+        work: Work[Task, Result],
+        prepare: Callable[[], None],
+        listener: Listener[Task],
+        timeout: float | None,
+    ) -> None:
+        self.work, self.prepare, self.listener = work, prepare, listener
+        self.timeout = timeout
+        self.members: list[_Worker[Task, Result]] = []
+
+    def free_member(self, at_most: int) -> _Worker[Task, Result] | None:
+        """Return a worker without a task, a new one if need be."""
+        for worker in self.members:
+            if worker.task is None:
+                return worker
+        if len(self.members) == at_most:
+            return None
+        self.members.append(_Worker(len(self.members), self))
+        return self.members[-1]
+
+    @property
+    def busy(self) -> list[_Worker[Task, Result]]:
+        return [worker for worker in self.members if worker.task is not None]
+
+    def wait(self) -> None:
+        """Return when a worker has something to say, has died, or is out of time."""
+        busy = self.busy
+        left = min(worker.deadline for worker in busy) - time.monotonic()
+        patience = max(0.0, left) if left < math.inf else None
+        wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], patience)
+
+    def hear(self, worker: _Worker[Task, Result]) -> Outcome[Task, Result] | None:
+        """Take in what a busy worker has to say; replace it if it died or took too long."""
+        assert worker.task is not None
+        try:
+            while worker.pipe.poll():
+                kind, said = worker.pipe.recv()
+                if kind == "began":
+                    worker.started = time.time()
+                    if self.timeout is not None:
+                        worker.deadline = time.monotonic() + self.timeout
+                    self.listener.began(worker.task, worker.number)
+                elif kind == "reported":
+                    if self.listener.reported(worker.task, said):
+                        worker.ask_to_stop()
+                else:
+                    return self._end(worker, *said)
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+        if not worker.process.is_alive():
+            return self._bury(worker)
+        if time.monotonic() > worker.deadline:
+            self._replace(worker)
+            return self._end(worker, None, f"it took more than {self.timeout:g} s")
+        return None
+
+    def _end(
+        self, worker: _Worker[Task, Result], result: Result | None, error: str | Exception
+    ) -> Outcome[Task, Result]:
+        task, worker.task = worker.task, None
+        assert task is not None
+        if isinstance(error, Exception):
+            raise error
+        return Outcome(task, worker.number, result, error, worker.started, time.time())
+
+    def _bury(self, worker: _Worker[Task, Result]) -> Outcome[Task, Result] | None:
+        """Give the task of a dead worker to a new one, or give the task up."""
+        assert worker.task is not None
+        fresh = self._replace(worker)
+        if worker.attempt < _ATTEMPTS:
+            fresh.give(worker.task, worker.attempt + 1)
+            return None
+        code = worker.process.exitcode or 0
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        return self._end(worker, None, f"its worker {how}, {_ATTEMPTS} times (out of memory?)")
+
+    def _replace(self, worker: _Worker[Task, Result]) -> _Worker[Task, Result]:
+        worker.stop()
+        fresh = self.members[worker.number] = _Worker(worker.number, self)
+        return fresh
+
+    def dismiss(self) -> None:
+        for worker in self.members:
+            worker.stop()
+
+
 def run(
-    tasks: Iterator[Task],
-    work: Callable[[Task], Result],
+    tasks: Iterator[Task | None],
+    work: Work[Task, Result],
     n_workers: int,
     prepare: Callable[[], None],
+    *,
+    listener: Listener[Task] | None = None,
+    timeout: float | None = None,
 ) -> Iterator[Outcome[Task, Result]]:
     """Work off tasks in processes of their own.
 
     Parameters
     ----------
     tasks : iterator
-        Pulled whenever a worker is free; tasks must be picklable.
+        Pulled whenever a worker is free; tasks must be picklable. None means that there is
+        none before another one has ended.
     work : callable
-        A function of a module: task in, result out. An exception becomes the outcome's
-        message.
+        A function of a module: task and `Report` in, result out. An exception becomes the
+        outcome's message.
     n_workers : int
         Processes; none is started before there is a task for it.
     prepare : callable
         A function of a module that a process calls once, pinned to its core already.
+    listener : Listener, optional
+        Is told what happens to tasks before they end.
+    timeout : float, optional
+        Seconds after which a task is given up, and its worker replaced.
 
     Yields
     ------
@@ -99,66 +248,48 @@ def run(
     OSError, AeroactError
         What a worker met that is no fault of its task.
     """
-    workers: list[_Worker[Task, Result]] = []
+    crew: _Crew[Task, Result] = _Crew(work, prepare, listener or Listener(), timeout)
+    more = True
     try:
-        more = True
         while True:
-            idle = [worker for worker in workers if worker.task is None]
-            while more and (idle or len(workers) < n_workers):
-                task = next(tasks, None)
-                if task is None:
+            while more and len(crew.busy) < n_workers:
+                try:
+                    task = next(tasks)
+                except StopIteration:
                     more = False
                     break
-                if not idle:
-                    workers.append(_Worker(len(workers), work, prepare))
-                    idle.append(workers[-1])
-                idle.pop(0).give(task)
-            busy = [worker for worker in workers if worker.task is not None]
-            if not busy:
+                if task is None:
+                    break
+                worker = crew.free_member(n_workers)
+                assert worker is not None
+                worker.give(task)
+            if not crew.busy:
                 return
-            wait([w.pipe for w in busy] + [w.process.sentinel for w in busy])
-            for worker in busy:
-                outcome = _collect(worker, workers, work, prepare)
+            crew.wait()
+            for worker in crew.busy:
+                outcome = crew.hear(worker)
                 if outcome is not None:
                     yield outcome
     finally:
-        for worker in workers:
-            worker.stop()
+        crew.dismiss()
 
 
-def _collect(
-    worker: _Worker[Task, Result],
-    workers: list[_Worker[Task, Result]],
-    work: Callable[[Task], Result],
-    prepare: Callable[[], None],
-) -> Outcome[Task, Result] | None:
-    """Take what a busy worker has to say; replace it if it died."""
-    task = worker.task
-    assert task is not None
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
-        if worker.pipe.poll():
-            result, error = worker.pipe.recv()
-            worker.task = None
-            if isinstance(error, _NOT_THE_TASKS_FAULT):
-                raise error
-            return Outcome(task, worker.number, result, error)
-    except (EOFError, ConnectionResetError):
-        worker.process.join()
-    if worker.process.is_alive():
-        return None
-    code = worker.process.exitcode or 0
-    attempt = worker.attempt
-    worker.stop()
-    fresh = workers[worker.number] = _Worker(worker.number, work, prepare)
-    if attempt < _ATTEMPTS:
-        fresh.give(task, attempt + 1)
-        return None
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-    return Outcome(task, worker.number, None, f"its worker {how}, {_ATTEMPTS} times")
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(
-    pipe: Connection, work: Callable[[Task], Result], prepare: Callable[[], None], number: int
+    pipe: Connection, work: Work[Task, Result], prepare: Callable[[], None], number: int
 ) -> None:
     """Live as a worker: task after task, until the parent goes."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of us.
@@ -167,18 +298,26 @@ def _serve(
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[number % len(cores)]})
     prepare()
+
+    def report(what: Any) -> bool:
+        pipe.send(("reported", what))
+        return pipe.poll() and pipe.recv()[0] == "stop"
+
     while True:
         try:
-            task = pipe.recv()
+            kind, task = pipe.recv()
         except EOFError:
             return
+        if kind == "stop":  # for a task that had ended by then
+            continue
+        pipe.send(("began", None))
         try:
-            answer: tuple[Result | None, str | Exception] = (work(task), "")
+            answer: tuple[Result | None, str | Exception] = (work(task, report), "")
         except _NOT_THE_TASKS_FAULT as error:
             answer = (None, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
             answer = (None, f"{type(error).__name__}: {error}")
-        pipe.send(answer)
+        pipe.send(("ended", answer))
 
 
 def _leave_with_parent() -> None:

@@ -31,7 +31,7 @@ def states():
 @pytest.fixture(scope="module")
 def untrained():
     load_backend()
-    return network.build((24, 8, 16), [1])
+    return network.build((24, 8, 16), network.initial_weights((24, 8, 16), [1]))
 
 
 @pytest.fixture(scope="module", params=sorted(normalization.PRESETS))
@@ -122,7 +122,7 @@ def test_a_network_that_differs_is_refused(emulator, untrained, statistics, stat
 
 
 def test_a_nan_does_not_pass_for_parity(untrained, statistics, states):
-    broken = network.build((24, 8, 16), [1])
+    broken = network.build((24, 8, 16), network.initial_weights((24, 8, 16), [1]))
     broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
     emulator = Emulator(to_onnx(broken, statistics, {}).SerializeToString())
     with pytest.raises(AeroactError, match="differs from Keras"):

@@ -25,25 +25,25 @@ def _nothing():
     pass
 
 
-def _square(task):
+def _square(task, report):
     return task.number**2
 
 
-def _stumble(task):
+def _stumble(task, report):
     if task.number == 1:
         raise ValueError("one is not enough")
     return task.number
 
 
-def _find_the_disk_full(task):
+def _find_the_disk_full(task, report):
     raise OSError(errno.ENOSPC, "No space left on device", f"{task.number}.keras")
 
 
-def _miss_the_data(task):
+def _miss_the_data(task, report):
     raise AeroactError("data.nc: no such file")
 
 
-def _die_once(task):
+def _die_once(task, report):
     """Die of SIGKILL, as the system's out-of-memory killer would have it; live when tried again."""
     mark = task.folder / f"{task.number}"
     if task.number == 1 and not mark.exists():
@@ -52,9 +52,36 @@ def _die_once(task):
     return task.number
 
 
-def _die_always(task):
+def _die_always(task, report):
     if task.number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    return task.number
+
+
+def _count(task, report):
+    return [report(n) for n in range(3)]
+
+
+def _count_until_stopped(task, report):
+    """Count to the number at which it is told to stop, which the parent must hear first."""
+    n = 0
+    while not report(n):
+        n += 1
+        time.sleep(0.01)
+    return n
+
+
+def _report_then_die(task, report):
+    report("first try" if not (task.folder / "died").exists() else "second try")
+    if not (task.folder / "died").exists():
+        (task.folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task.number
+
+
+def _never_end(task, report):
+    while task.number == 1:
+        time.sleep(1)
     return task.number
 
 
@@ -70,15 +97,19 @@ def _work_is_importable(monkeypatch):
         _miss_the_data,
         _die_once,
         _die_always,
+        _count,
+        _count_until_stopped,
+        _report_then_die,
+        _never_end,
     ):
         monkeypatch.setattr(work, "__module__", Path(__file__).stem)
     monkeypatch.setitem(sys.modules, Path(__file__).stem, sys.modules[__name__])
     monkeypatch.setattr(Task, "__module__", Path(__file__).stem)
 
 
-def run(work, n_tasks, n_workers, folder=Path()):
+def run(work, n_tasks, n_workers, folder=Path(), **how):
     tasks = (Task(number, folder) for number in range(n_tasks))
-    outcomes = workers.run(tasks, work, n_workers, _nothing)
+    outcomes = workers.run(tasks, work, n_workers, _nothing, **how)
     return {outcome.task.number: outcome for outcome in outcomes}
 
 
@@ -135,6 +166,60 @@ def test_what_is_tried_next_may_depend_on_what_came_back():
         assert seen == list(range(len(seen)))
 
 
+def test_reports_are_heard_in_order():
+    heard = []
+    listener = workers.Listener(reported=lambda task, what: heard.append((task.number, what)))
+    outcomes = run(_count, 2, 2, listener=listener)
+    assert [what for number, what in heard if number == 0] == [0, 1, 2]
+    assert sorted(heard) == [(number, what) for number in (0, 1) for what in (0, 1, 2)]
+    assert all(outcome.result == [False] * 3 for outcome in outcomes.values())
+
+
+def test_a_task_that_is_asked_to_stop_stops_and_the_next_one_does_not():
+    """A request that comes too late must not hit the task after it."""
+    listener = workers.Listener(reported=lambda task, n: task.number == 0 and n >= 5)
+    tasks = (Task(number, Path()) for number in range(2))
+    outcomes = workers.run(tasks, _count_until_stopped, 1, _nothing, listener=listener)
+    assert next(outcomes).result >= 5
+    outcomes.close()
+    late = workers.Listener(reported=lambda task, n: task.number == 0)
+    outcomes = run(_count, 2, 1, listener=late)
+    assert outcomes[1].result == [False] * 3
+
+
+def test_a_second_attempt_begins_anew(tmp_path):
+    heard = []
+    listener = workers.Listener(
+        began=lambda task, worker: heard.append("began"),
+        reported=lambda task, what: heard.append(what),
+    )
+    assert run(_report_then_die, 1, 1, tmp_path, listener=listener)[0].result == 0
+    assert heard == ["began", "first try", "began", "second try"]
+
+
+def test_a_task_that_takes_too_long_is_given_up_and_the_others_go_on():
+    outcomes = run(_never_end, 4, 2, timeout=2.0)
+    assert outcomes[1].result is None
+    assert outcomes[1].message == "it took more than 2 s"
+    assert outcomes[1].ended - outcomes[1].started >= 2
+    assert [outcomes[n].result for n in (0, 2, 3)] == [0, 2, 3]
+
+
+def test_a_pause_of_the_tasks_lasts_until_one_ends():
+    """None from the tasks: there is none before another one has ended."""
+    seen: list[int] = []
+
+    def tasks():
+        yield Task(0, Path())
+        while not seen:
+            yield None
+        yield Task(1, Path())
+
+    for outcome in workers.run(tasks(), _square, 2, _nothing):
+        seen.append(outcome.task.number)
+    assert seen == [0, 1]
+
+
 ORPHANS = """
 import os, pathlib, sys, time
 from aeroact.hpo import workers
@@ -142,7 +227,7 @@ from aeroact.hpo import workers
 def nothing():
     pass
 
-def work(folder):
+def work(folder, report):
     (pathlib.Path(folder) / str(os.getpid())).touch()
     time.sleep(60)
 

@@ -1,0 +1,191 @@
+"""Nothing is lost: a search that is killed, or whose trials fail, comes to the same end."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import COMMANDS, fails, run_command
+
+TIMES = ("seconds", "inference_us")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Rows of a table, without what was measured by the clock."""
+    with path.open() as file:
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+
+
+def last_records(run: Path) -> dict[str, dict]:
+    """The last record of each trial of Step 1, as the file has it."""
+    records = map(json.loads, (run / "trials.jsonl").read_text().splitlines())
+    return {record["name"]: record for record in records if record["step"] == 1}
+
+
+@pytest.fixture
+def space(tmp_path) -> Path:
+    """A space some of whose networks cannot be trained; each test says with what."""
+    return tmp_path / "space.toml"
+
+
+def step1(data: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return run_command("aeroact-hpo", "step1", "--data", data, "--out", out, *options)
+
+
+QUICK = ["--max-layers=2", "--p-subset=0.5", "--epochs=5", "--batch-size=128", "--workers=2"]
+
+
+def test_a_loss_that_is_no_number_is_recorded_and_the_search_goes_on(dataset_file, space, tmp_path):
+    space.write_text("widths = [8, 16]\nlearning_rates = [1e-3, 1e38]\n")
+    done = step1(dataset_file, tmp_path / "run", f"--config={space}", "--trials=8", *QUICK)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "run" / "step1.csv")
+    assert len(rows) == 8
+    for row in rows:
+        if row["learning_rate"] == "1e+38":
+            assert row["status"] == "FAILED"
+            assert "the loss became" in row["message"]
+        else:
+            assert row["status"] == "COMPLETED"
+    assert {row["status"] for row in rows} == {"FAILED", "COMPLETED"}
+    assert " in Step 1: DivergedError: the loss became" in done.stdout
+
+
+def test_a_network_that_does_not_fit_into_memory_is_recorded(dataset_file, space, tmp_path):
+    space.write_text("widths = [8, 300_000]\nmin_layers = 2\n")
+    options = [f"--config={space}", "--preset=paper", "--trials=4", "--max-failed=1"]
+    done = step1(dataset_file, tmp_path / "run", *options, *QUICK, "--epochs=1")
+    assert done.returncode == 0, done.stderr
+    rows = {row["nodes"]: row for row in table(tmp_path / "run" / "step1.csv")}
+    assert rows["8, 8"]["status"] == "COMPLETED"
+    huge = rows["300000, 300000"]
+    assert huge["status"] == "FAILED"
+    assert "Unable to allocate" in huge["message"]
+
+
+def test_a_training_that_takes_too_long_is_given_up(dataset_file, space, tmp_path):
+    space.write_text("widths = [8, 8_000]\nmin_layers = 2\n")
+    options = ["--preset=paper", f"--config={space}", "--trials=4", "--trial-timeout=15"]
+    options += ["--max-failed=1", *QUICK, "--epochs=60", "--patience=60"]
+    done = step1(dataset_file, tmp_path / "run", *options)
+    assert done.returncode == 0, done.stderr
+    rows = {row["nodes"]: row for row in table(tmp_path / "run" / "step1.csv")}
+    assert rows["8, 8"]["status"] == "COMPLETED"
+    assert rows["8000, 8000"]["message"] == "it took more than 15 s"
+
+
+def test_a_search_most_of_whose_trials_fail_stops_and_can_try_them_again(
+    dataset_file, space, tmp_path
+):
+    space.write_text("widths = [8, 16, 32]\nlearning_rates = [1e38]\n")
+    command = ["aeroact-hpo", "step1", "--data", dataset_file, "--out", tmp_path / "run"]
+    command += [f"--config={space}", "--trials=10", *QUICK]
+    said = fails(*command)
+    assert "5 of 5 trials failed, the last one because DivergedError" in said
+    assert "--retry-failed" in said
+
+    # With patience, it goes on where it was, and tells the failures from the rest.
+    assert "5 of" not in fails(*command, "--max-failed=0.7")
+    done = run_command(*command, "--max-failed=1")
+    assert done.returncode == 0, done.stderr
+    names = [json.loads(line)["name"] for line in (tmp_path / "run/trials.jsonl").open()]
+    assert all(names.count(str(k).zfill(2)) == 2 for k in range(5))  # begun once, ended once
+
+    again = run_command(*command, "--retry-failed")
+    assert again.returncode == 0, again.stderr
+    names = [json.loads(line)["name"] for line in (tmp_path / "run/trials.jsonl").open()]
+    assert all(names.count(str(k).zfill(2)) == 4 for k in range(10))
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_done_again(
+    finished_run, dataset_file, small_search, tmp_path
+):
+    running = _start(dataset_file, tmp_path, small_search)
+    killed = set()
+    while running.poll() is None and len(killed) < 2:
+        for worker in _workers_of(running.pid):
+            if worker not in killed and (tmp_path / "trials.jsonl").exists():
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+        time.sleep(0.5)
+    _, said = running.communicate(timeout=200)
+    assert running.returncode == 0, said
+    assert killed
+    _assert_same_tables(tmp_path, finished_run)
+
+
+def test_a_search_killed_at_random_moments_comes_to_the_same_tables(
+    finished_run, dataset_file, small_search, tmp_path
+):
+    """The command, a worker or both at once are killed, until it has gone through."""
+    chance = random.Random()
+    moments: list[tuple[str, float]] = []
+    for _ in range(4):
+        running = _start(dataset_file, tmp_path, small_search)
+        victim, moment = chance.choice(["command", "worker", "all"]), chance.uniform(0, 14)
+        moments.append((victim, round(moment, 2)))
+        try:
+            running.wait(moment)
+        except subprocess.TimeoutExpired:
+            workers = _workers_of(running.pid)
+            if victim == "command":
+                running.kill()
+            elif victim == "all":
+                os.killpg(running.pid, signal.SIGKILL)
+            elif workers:
+                os.kill(chance.choice(workers), signal.SIGKILL)
+                running.wait(200)
+        running.communicate(timeout=200)
+    done = _start(dataset_file, tmp_path, small_search)
+    _, said = done.communicate(timeout=200)
+    assert done.returncode == 0, (moments, said)
+    _assert_same_tables(tmp_path, finished_run, moments)
+
+
+def test_a_torn_last_line_costs_one_trial(finished_run, dataset_file, small_search, tmp_path):
+    running = _start(dataset_file, tmp_path, small_search)
+    journal = tmp_path / "trials.jsonl"
+    while not journal.exists() or journal.read_text().count("COMPLETED") < 3:
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    torn = journal.read_bytes()
+    journal.write_bytes(torn[: torn.rindex(b'"COMPLETED"')])
+    done = _start(dataset_file, tmp_path, small_search)
+    _, said = done.communicate(timeout=200)
+    assert done.returncode == 0, said
+    _assert_same_tables(tmp_path, finished_run)
+
+
+def _start(data: Path, out: Path, options: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [COMMANDS / "aeroact-hpo", "run", "--data", data, "--out", out, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _workers_of(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        commands = {int(c): Path(f"/proc/{c}/cmdline").read_text() for c in children}
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [child for child, command in commands.items() if "spawn_main" in command]
+
+
+def _assert_same_tables(run: Path, undisturbed: Path, how: object = None) -> None:
+    for name in ("step1.csv", "step2.csv"):
+        assert table(run / name) == table(undisturbed / name), how
+    records = [json.loads(line) for line in (run / "trials.jsonl").open()]
+    ends = [(r["step"], r["name"]) for r in records if r["status"] == "COMPLETED"]
+    assert len(ends) == len(set(ends)), how  # none was repeated
