@@ -103,12 +103,12 @@ class _Worker(Generic[Task, Result]):
     def give(self, task: Task, attempt: int = 1) -> None:
         self.task, self.attempt = task, attempt
         self.started, self.deadline = time.time(), math.inf
-        self._say(("task", task))
+        self._say(task)
 
-    def ask_to_stop(self) -> None:
-        self._say(("stop", None))
+    def answer(self, stop: bool) -> None:
+        self._say(stop)
 
-    def _say(self, message: tuple[str, Any]) -> None:
+    def _say(self, message: Any) -> None:
         # A worker that is already dead is noticed by its sentinel.
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(message)
@@ -166,8 +166,7 @@ class _Crew(Generic[Task, Result]):
                         worker.deadline = time.monotonic() + self.timeout
                     self.listener.began(worker.task, worker.number)
                 elif kind == "reported":
-                    if self.listener.reported(worker.task, said):
-                        worker.ask_to_stop()
+                    worker.answer(self.listener.reported(worker.task, said))
                 else:
                     return self._end(worker, *said)
         except (EOFError, ConnectionResetError):
@@ -301,15 +300,13 @@ def _serve(
 
     def report(what: Any) -> bool:
         pipe.send(("reported", what))
-        return pipe.poll() and pipe.recv()[0] == "stop"
+        return bool(pipe.recv())
 
     while True:
         try:
-            kind, task = pipe.recv()
+            task = pipe.recv()
         except EOFError:
             return
-        if kind == "stop":  # for a task that had ended by then
-            continue
         pipe.send(("began", None))
         try:
             answer: tuple[Result | None, str | Exception] = (work(task, report), "")

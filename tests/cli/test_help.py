@@ -15,6 +15,10 @@ COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-data", "check"),
     ("aeroact-data", "harvest"),
     ("aeroact-hpo", "run"),
+    ("aeroact-hpo", "step1"),
+    ("aeroact-hpo", "step2"),
+    ("aeroact-hpo", "plan"),
+    ("aeroact-hpo", "status"),
     ("aeroact-export",),
 ]
 
