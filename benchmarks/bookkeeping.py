@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from aeroact.console import no_progress, print_table, progress
+from aeroact.console import print_table, progress
 from aeroact.hpo import step1
 from aeroact.hpo.attempts import Task
 from aeroact.hpo.backend import load_backend
@@ -73,7 +73,7 @@ def ours(trials: int, epochs: int) -> dict[str, Any]:
 
 
 def kerastuner(trials: int, epochs: int) -> dict[str, Any]:
-    """The same of KerasTuner's RandomSearch oracle, without any process around it."""
+    """Measure the same of KerasTuner's RandomSearch oracle, without any process around it."""
     import keras_tuner
     from keras_tuner.engine.trial import TrialStatus
 

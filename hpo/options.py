@@ -91,7 +91,8 @@ RetrainLearningRate = Annotated[
     float | None,
     _option(
         "--retrain-learning-rate",
-        "Highest learning rate in Step 2 \\[default: as in Step 1]",
+        "Highest learning rate in Step 2 \\[default: ten times --learning-rate, or the same "
+        "where the schedule is constant]",
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; one a core.")]

@@ -24,6 +24,7 @@ SMALL_SEARCH = [
     "--retrain=3",
     "--epochs=8",
     "--retrain-epochs=25",
+    "--schedule=constant",
     "--batch-size=64",
     "--learning-rate=0.004",
     "--workers=2",

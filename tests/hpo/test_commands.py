@@ -41,7 +41,7 @@ def done(*command: str | Path) -> str:
 def test_the_steps_one_by_one_give_the_tables_of_a_run(
     finished_run, dataset_file, small_search, tmp_path
 ):
-    of_step2 = ("--retrain=", "--retrain-epochs=")
+    of_step2 = ("--retrain=", "--retrain-epochs=", "--schedule=")
     first = [option for option in small_search if not option.startswith(of_step2)]
     second = [option for option in small_search if option.startswith((*of_step2, "--workers="))]
     run = tmp_path / "run"

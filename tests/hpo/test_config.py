@@ -16,6 +16,7 @@ def test_paper_preset_sets_everything_as_the_paper_had_it():
     assert (paper.epochs, paper.patience, paper.retrain_epochs) == (100, 5, 200)
     assert (paper.batch_size, paper.learning_rate) == (1024, 1e-3)
     assert (paper.holdout, paper.validation) == (0.8, 0.2)
+    assert (paper.schedule, paper.retrain_learning_rate, paper.prune) == ("constant", None, "none")
 
 
 def test_command_line_wins_over_file_wins_over_preset(tmp_path):
