@@ -44,4 +44,4 @@ def _forward(weights: list[NDArray[np.float32]], z: NDArray[np.floating]) -> NDA
         np.maximum(z, 0, out=z)
     z = z @ kernel
     z += bias
-    return 1 / (1 + np.exp(-z))
+    return 0.5 + 0.5 * np.tanh(0.5 * z)  # the sigmoid, which cannot overflow

@@ -34,15 +34,7 @@ class Board:
         self.folder = folder
         self._open: dict[tuple[int, str], _EventFile] = {}
 
-    def epoch(
-        self,
-        step: int,
-        name: str,
-        epoch: int,
-        mse: float,
-        val_mse: float,
-        learning_rate: float | None = None,
-    ) -> None:
+    def epoch(self, step: int, name: str, epoch: int, mse: float, val_mse: float) -> None:
         """Add a point to the curves of a trial.
 
         Parameters
@@ -55,14 +47,10 @@ class Board:
             Counted from 1; the first takes the place of what an earlier attempt has left.
         mse, val_mse : float
             Training and validation MSE.
-        learning_rate : float, optional
-            In this epoch.
         """
         if epoch == 1 or (step, name) not in self._open:
             self._begin(step, name)
         values = {"MSE/training": mse, "MSE/validation": val_mse}
-        if learning_rate is not None:
-            values["learning rate"] = learning_rate
         self._open[step, name].add(epoch, [_scalar(tag, value) for tag, value in values.items()])
 
     def end(self, trial: Trial) -> None:

@@ -106,7 +106,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_done_again(
     finished_run, dataset_file, small_search, tmp_path
 ):
     running = _start(dataset_file, tmp_path, small_search)
-    killed = set()
+    killed: set[int] = set()
     while running.poll() is None and len(killed) < 2:
         for worker in _workers_of(running.pid):
             if worker not in killed and (tmp_path / "trials.jsonl").exists():

@@ -1,6 +1,7 @@
 """The search algorithms behind one interface: what they choose, and how they are replayed."""
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +9,9 @@ from aeroact.errors import AeroactError
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.config import Project
 from aeroact.hpo.space import Candidate, n_params
+
+if TYPE_CHECKING:
+    from aeroact.hpo.oracle import Chosen, SearchOracle
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 
@@ -31,9 +35,15 @@ def result(candidate: Candidate) -> list[float]:
     return [(1 + 1 / epoch) / n_params(candidate.widths) for epoch in range(1, 5)]
 
 
-def search(oracle, n: int) -> list:
+def ask(oracle: "SearchOracle") -> "Chosen":
+    trial = oracle.next_trial()
+    assert trial is not None
+    return trial
+
+
+def search(oracle: "SearchOracle", n: int) -> "list[Chosen]":
     """Run n trials, one after the other."""
-    chosen = []
+    chosen: list[Chosen] = []
     while len(chosen) < n and (trial := oracle.next_trial()) is not None:
         chosen.append(trial)
         oracle.finish(trial.name, result(trial.candidate))
@@ -49,7 +59,7 @@ def test_trials_have_numbers_for_names_lie_in_the_space_and_end(algorithm):
     assert [int(trial.name) for trial in chosen] == list(range(asked.trials))
     for trial in chosen:
         assert 1 <= len(trial.candidate.widths) <= asked.max_layers
-        assert n_params(trial.candidate.widths) <= asked.max_params
+        assert asked.space.allows(trial.candidate)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -69,7 +79,7 @@ def test_random_search_does_not_depend_on_results():
     asked = project("random")
     drawn = list(islice(asked.space.draw(asked.seed), 20))
     oracle = oracle_of(asked)
-    together = [oracle.next_trial() for _ in range(20)]
+    together = [ask(oracle) for _ in range(20)]
     assert [trial.candidate for trial in together] == drawn
     assert oracle.next_trial() is None
     assert not oracle.waiting
@@ -112,7 +122,7 @@ def test_a_row_of_failures_does_not_end_a_search(algorithm):
 
     oracle = oracle_of(project(algorithm))
     for _ in range(6):
-        trial = oracle.next_trial()
+        trial = ask(oracle)
         oracle.finish(trial.name, [], "no memory")
     assert oracle.next_trial() is not None
 
@@ -131,8 +141,8 @@ def test_update_trial_says_stopped_for_a_trial_that_pruning_ends():
     oracle = oracle_of(project("random", prune="median", trials=40))
     good = [0.1 / epoch for epoch in range(1, 31)]
     for _ in range(30):
-        oracle.finish(oracle.next_trial().name, good)
-    bad = oracle.next_trial().name
+        oracle.finish(ask(oracle).name, good)
+    bad = ask(oracle).name
     oracle.begin(bad)
     statuses = [str(oracle.update_trial(bad, {"val_mse": 0.5}).status) for _ in range(30)]
     assert statuses[0] == "RUNNING"
@@ -145,8 +155,8 @@ def test_a_second_attempt_at_a_trial_is_judged_by_its_own_epochs():
     oracle = oracle_of(project("random", prune="median", trials=40))
     good = [0.1 / epoch for epoch in range(1, 31)]
     for _ in range(30):
-        oracle.finish(oracle.next_trial().name, good)
-    name = oracle.next_trial().name
+        oracle.finish(ask(oracle).name, good)
+    name = ask(oracle).name
     for _ in range(2):
         oracle.begin(name)
         statuses = {str(oracle.update_trial(name, {"val_mse": v / 2}).status) for v in good[:20]}

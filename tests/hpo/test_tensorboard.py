@@ -32,17 +32,16 @@ def scalars(folder):
 
 def test_a_trial_has_its_curves_and_its_result(tmp_path):
     board = Board(tmp_path)
-    board.epoch(1, "07", 1, 0.5, 0.375, learning_rate=0.25)
+    board.epoch(1, "07", 1, 0.5, 0.375)
     board.epoch(1, "07", 2, 0.25, 0.125)
     # What is known is on the disk at once.
-    assert len(scalars(tmp_path / "step1" / "07")) == 5
+    assert len(scalars(tmp_path / "step1" / "07")) == 4
     board.end(TRIAL)
     board.close()
     assert events(tmp_path / "step1" / "07")[0].file_version == "brain.Event:2"
     assert scalars(tmp_path / "step1" / "07") == [
         (1, "MSE/training", 0.5),
         (1, "MSE/validation", 0.375),
-        (1, "learning rate", 0.25),
         (2, "MSE/training", 0.25),
         (2, "MSE/validation", 0.125),
         (2, "best validation MSE", 0.125),

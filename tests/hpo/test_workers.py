@@ -165,8 +165,13 @@ def test_what_is_tried_next_may_depend_on_what_came_back():
 
 
 def test_reports_are_heard_in_order():
-    heard = []
-    listener = workers.Listener(reported=lambda task, what: heard.append((task.number, what)))
+    heard: list[tuple[int, int]] = []
+
+    def hear(task: Task, what: int) -> bool:
+        heard.append((task.number, what))
+        return False
+
+    listener = workers.Listener(reported=hear)
     outcomes = run(_count, 2, 2, listener=listener)
     assert [what for number, what in heard if number == 0] == [0, 1, 2]
     assert sorted(heard) == [(number, what) for number in (0, 1) for what in (0, 1, 2)]
@@ -174,17 +179,19 @@ def test_reports_are_heard_in_order():
 
 
 def test_a_task_that_is_asked_to_stop_knows_it_at_once():
-    listener = workers.Listener(reported=lambda task, n: n >= 5 * task.number)
+    listener: workers.Listener[Task] = workers.Listener(reported=lambda t, n: n >= 5 * t.number)
     outcomes = run(_count_until_stopped, 3, 2, listener=listener)
     assert [outcomes[k].result for k in range(3)] == [0, 5, 10]
 
 
 def test_a_second_attempt_begins_anew(tmp_path):
-    heard = []
-    listener = workers.Listener(
-        began=lambda task, worker: heard.append("began"),
-        reported=lambda task, what: heard.append(what),
-    )
+    heard: list[str] = []
+
+    def hear(task: Task, what: str) -> bool:
+        heard.append(what)
+        return False
+
+    listener = workers.Listener(began=lambda task, worker: heard.append("began"), reported=hear)
     assert run(_report_then_die, 1, 1, tmp_path, listener=listener)[0].result == 0
     assert heard == ["began", "first try", "began", "second try"]
 
