@@ -1,6 +1,5 @@
 """The parts of a search as commands: each step, shortlists, status, pruning, algorithms, plan."""
 
-import csv
 import json
 import os
 import shutil
@@ -15,16 +14,9 @@ import pytest
 from aeroact.files import locked
 from aeroact.hpo.journal import Journal
 from tests.commands import COMMANDS, fails, run_command
+from tests.tables import table
 
-MEASURED = ("seconds", "inference_us")
 SMALL = ["--p-subset=0.5", "--max-layers=2", "--max-params=4000", "--batch-size=64"]
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    """Rows of a table, without what was measured by the clock."""
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in rows]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Nothing is lost: a search that is killed, or whose trials fail, comes to the same end."""
 
-import csv
 import json
 import os
 import random
@@ -14,14 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import COMMANDS, fails, run_command
-
-TIMES = ("seconds", "inference_us")
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    """Rows of a table, without what was measured by the clock."""
-    with path.open() as file:
-        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+from tests.tables import table
 
 
 @pytest.fixture

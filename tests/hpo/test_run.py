@@ -1,6 +1,5 @@
 """A whole search: its files, its resumption after any end, and what it refuses."""
 
-import csv
 import json
 import os
 import signal
@@ -16,16 +15,7 @@ import pytest
 from aeroact import dataset
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.space import Space
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def without_times(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    measured = ("seconds", "inference_us")
-    return [{key: value for key, value in row.items() if key not in measured} for row in rows]
+from tests.tables import rows_of, table
 
 
 def test_a_run_leaves_the_files_of_the_design(finished_run):
@@ -109,10 +99,8 @@ def test_the_result_does_not_depend_on_the_number_of_workers(
     options = [*small_search, "--workers=1"]
     done = run_command("aeroact-hpo", "run", "--data", dataset_file, "--out", tmp_path, *options)
     assert done.returncode == 0, done.stderr
-    for table in ("step1.csv", "step2.csv"):
-        assert without_times(rows_of(tmp_path / table)) == without_times(
-            rows_of(finished_run / table)
-        )
+    for name in ("step1.csv", "step2.csv"):
+        assert table(tmp_path / name) == table(finished_run / name)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +131,8 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
     done = run_command(*map(str, ["aeroact-hpo", *command[1:]]))
     assert done.returncode == 0, done.stderr
-    for table in ("step1.csv", "step2.csv"):
-        assert without_times(rows_of(tmp_path / "run" / table)) == without_times(
-            rows_of(finished_run / table)
-        )
+    for name in ("step1.csv", "step2.csv"):
+        assert table(tmp_path / "run" / name) == table(finished_run / name)
     ends = [r for r in _records(journal) if r["status"] == "COMPLETED"]
     assert len(ends) == len({(r["step"], r["name"]) for r in ends})  # none was repeated
     assert [r for r in ends if (r["step"], r["name"]) in finished_before]
@@ -193,9 +179,7 @@ def test_a_folder_that_cannot_be_written_to_costs_no_trial(
     assert done.stderr.count("\n") == 1
     (tmp_path / "models").unlink()
     assert run_command(*command).returncode == 0
-    assert without_times(rows_of(tmp_path / "step2.csv")) == without_times(
-        rows_of(finished_run / "step2.csv")
-    )
+    assert table(tmp_path / "step2.csv") == table(finished_run / "step2.csv")
 
 
 def test_changed_data_are_noticed(finished_run, tmp_path, run_command):
