@@ -61,7 +61,11 @@ def remove_parts(path: Path) -> None:
     """
     part = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
     for other in path.parent.iterdir():
-        if part.fullmatch(other.name):
+        if not part.fullmatch(other.name):
+            continue
+        if other.is_dir():
+            shutil.rmtree(other)
+        else:
             other.unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aeroact import console, dataset
 from aeroact.errors import AeroactError
-from aeroact.files import locked, replacing_folder
+from aeroact.files import locked, remove_parts, replacing_folder
 from aeroact.generate import Job, generate
 from aeroact.hpo import cache, screen, step1, step2, tables
 from aeroact.hpo.config import STEP2_ONLY, TRAINING_OF_STEP2, WITHOUT_EFFECT, Project, project_of
@@ -238,6 +238,7 @@ class _Search:
             folder.claim_data(path, ds.sizes[SAMPLE_DIM])
             if folder.cache.exists():
                 return
+            remove_parts(folder.cache)
             parts = split_of(self.report or _check(path), project)
             rows = len(parts.training) * project.p_subset
             if rows < _MIN_TRAINING_ROWS:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aeroact import dataset
 from aeroact.errors import AeroactError
-from aeroact.files import replacing
+from aeroact.files import remove_parts, replacing
 from aeroact.hpo import attempts, network
 from aeroact.hpo.attempts import Task, data_of
 from aeroact.hpo.cache import HOLDOUT
@@ -93,6 +93,8 @@ def run(
         raise AeroactError(
             f"{folder.path}: no retrained network is usable; trial {trial.name}: {trial.message}"
         )
+    for name in finished:
+        remove_parts(folder.model(name))
     return finished
 
 

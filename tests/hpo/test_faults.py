@@ -147,6 +147,12 @@ def test_a_torn_last_line_costs_one_trial(finished_run, dataset_file, small_sear
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
+    # What a process leaves that is killed while it writes.
+    (tmp_path / ".cache.123.part").mkdir()
+    (tmp_path / ".cache.123.part" / "x.npy").touch()
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "models").mkdir(exist_ok=True)
+    (tmp_path / "models" / ".0.123.part.keras").touch()
     torn = journal.read_bytes()
     journal.write_bytes(torn[: torn.rindex(b'"COMPLETED"')])
     done = _start(dataset_file, tmp_path, small_search)
@@ -180,6 +186,8 @@ def _assert_same_tables(run: Path, undisturbed: Path, how: object = None) -> Non
     records = [json.loads(line) for line in (run / "trials.jsonl").open()]
     ends = [(r["step"], r["name"]) for r in records if r["status"] == "COMPLETED"]
     assert len(ends) == len(set(ends)), how  # none was repeated
+    assert not list(run.rglob(".*.part*")), how
+    assert not (run / "cache").exists(), how
 
 
 @pytest.fixture
