@@ -12,7 +12,7 @@ from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.space import Candidate
-from aeroact.hpo.training import Recipe, TrainingData
+from aeroact.hpo.training import History, Recipe, TrainingData
 from aeroact.hpo.watcher import Watcher
 
 
@@ -112,21 +112,25 @@ def run(
         timeout=project.trial_timeout,
     )
     for outcome in outcomes:
-        task, history = outcome.task, outcome.result
+        task, result = outcome.task, outcome.result
         curve = curves.pop(task.name, [])
-        what: dict[str, Any] = {
-            "worker": outcome.worker,
-            "started": outcome.started,
-            "ended": outcome.ended,
-        }
-        if history is None:
-            what |= {"status": "FAILED", "message": outcome.message}
-            what |= {"seconds": outcome.ended - outcome.started}
-            what |= {"mse": [mse for mse, _ in curve], "val_mse": [val for _, val in curve]}
-        else:
-            what |= {"status": "PRUNED" if task.name in stopped else "COMPLETED"}
-            what |= {"mse": history.mse, "val_mse": history.val_mse, "seconds": history.seconds}
-        yield task.record(**what), history
+        history = result or History(
+            [mse for mse, _ in curve],
+            [val_mse for _, val_mse in curve],
+            outcome.ended - outcome.started,
+        )
+        ended = "PRUNED" if task.name in stopped else "COMPLETED"
+        trial = task.record(
+            status=ended if result else "FAILED",
+            message=outcome.message,
+            worker=outcome.worker,
+            started=outcome.started,
+            ended=outcome.ended,
+            seconds=history.seconds,
+            mse=history.mse,
+            val_mse=history.val_mse,
+        )
+        yield trial, result
 
 
 @lru_cache(maxsize=1)

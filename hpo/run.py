@@ -173,7 +173,7 @@ class _Search:
 
     def run(self) -> Result:
         folder, project = self.folder, self.project
-        first, second = self._finished(1), self._finished(2)
+        first, second = (folder.journal.finished(step) for step in (1, 2))
         if 1 in self.request.steps:
             first = self._step1(first)
         elif not folder.step1_table.exists():
@@ -185,30 +185,30 @@ class _Search:
         if 1 in self.request.steps:
             tables.write_step1(folder.step1_table, first)
         if 2 in self.request.steps:
-            second = self._step2(first, second)
+            second = self._step2(first, self._kept(second))
             # The last file of a run: with it, the run is finished.
             tables.write_step2(folder.step2_table, f"P{project.p_subset:.2f}", first, second)
         shutil.rmtree(folder.cache, ignore_errors=True)
         return Result(project, first, second, cost_of(project, first.values(), second.values()))
 
-    def _finished(self, step: int) -> dict[str, Trial]:
+    def _kept(self, finished: dict[str, Trial]) -> dict[str, Trial]:
         """Return the trials that need not be run again."""
-        finished = self.folder.journal.finished(step)
         if self.request.retry_failed:
             return {name: trial for name, trial in finished.items() if trial.status != "FAILED"}
         return finished
 
     def _step1(self, finished: dict[str, Trial]) -> dict[str, Trial]:
+        kept, table = self._kept(finished), self.folder.step1_table
+        if len(kept) < len(finished):
+            table.unlink(missing_ok=True)
         # A table says that the step is done: in a small space, with fewer trials than asked for.
-        done = self.folder.step1_table.exists() or len(finished) == self.project.trials
-        again = len(finished) < len(self.folder.journal.finished(1))
-        if done and not again:
-            return finished
+        if table.exists() or len(kept) == self.project.trials:
+            return kept
         self._prepare()
-        standing = Standing.of(1, self.project.trials, finished.values())
-        with screen.watch("Step 1, trials", standing) as show:
+        standing = Standing.of(1, self.project.trials, kept.values())
+        with screen.watch(screen.TITLES[1], standing) as show:
             watcher = Watcher(show, self.board)
-            return step1.run(self.project, self.folder, finished, self.request.n_workers, watcher)
+            return step1.run(self.project, self.folder, kept, self.request.n_workers, watcher)
 
     def _step2(self, first: dict[str, Trial], finished: dict[str, Trial]) -> dict[str, Trial]:
         chosen = shortlist(first, self.project)
@@ -216,7 +216,7 @@ class _Search:
         if names - finished.keys():
             self._prepare()
         standing = Standing.of(2, len(names), finished.values())
-        with screen.watch("Step 2, retraining", standing) as show:
+        with screen.watch(screen.TITLES[2], standing) as show:
             return step2.run(
                 self.project,
                 self.folder,

@@ -83,9 +83,26 @@ def test_a_search_most_of_whose_trials_fail_stops_and_can_try_them_again(
     assert done.returncode == 0, done.stderr
     assert ends(tmp_path / "run") == {str(k).zfill(2): 1 for k in range(10)}
 
+    # Tried again and killed on the way, it is finished without being asked to try them again.
+    retrying = subprocess.Popen(
+        [COMMANDS / command[0], *command[1:], "--max-failed=1", "--retry-failed"],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    begun = (tmp_path / "run" / "trials.jsonl").read_text().count("RUNNING") + 3
+    while (tmp_path / "run" / "trials.jsonl").read_text().count("RUNNING") < begun:
+        assert retrying.poll() is None
+        time.sleep(0.01)
+    os.killpg(retrying.pid, signal.SIGKILL)
+    retrying.wait()
+    again = run_command(*command, "--max-failed=1")
+    assert again.returncode == 0, again.stderr
+    assert len(table(tmp_path / "run" / "step1.csv")) == 10
+
     again = run_command(*command, "--max-failed=1", "--retry-failed")
     assert again.returncode == 0, again.stderr
-    assert ends(tmp_path / "run") == {str(k).zfill(2): 2 for k in range(10)}
+    assert min(ends(tmp_path / "run").values()) == 2
+    assert len(table(tmp_path / "run" / "step1.csv")) == 10
 
 
 def ends(run: Path) -> dict[str, int]:
