@@ -113,6 +113,19 @@ def make_folder(path: Path) -> None:
         raise AeroactError(f"{path}: this folder cannot be written to; choose another with --out")
 
 
+def require_writable(path: Path) -> None:
+    """See, before long work, that a file or folder could be made at `path`; makes nothing.
+
+    Raises
+    ------
+    AeroactError
+        If the nearest folder above that is there cannot be written to.
+    """
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise AeroactError(f"{path}: {above} cannot be written to; choose another with --out")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file (UTF-8), or leave what was there."""
     with replacing(path) as part:

@@ -29,7 +29,7 @@ class Emulator:
     ----------
     content : bytes
         An ONNX file: input ``state`` float32 [N, 16] in schema units, output ``fn``
-        float32 [N, 4].
+        float32 [N, 4], and perhaps a second output ``in_domain`` uint8 [N].
     card : dict
         Its model card.
     threads : int
@@ -169,7 +169,8 @@ def _require_schema(session: Any) -> None:
         ("state", "tensor(float)", [schema.N_INPUTS]),
         ("fn", "tensor(float)", [schema.N_OUTPUTS]),
     ]
-    if signature != expected:
+    guard: tuple[str, str, list[int]] = ("in_domain", "tensor(uint8)", [])
+    if signature not in (expected, [*expected, guard]):
         raise AeroactError(f"has inputs and outputs {signature}, not {expected}")
     version = session.get_modelmeta().custom_metadata_map.get("schema_version")
     if version != schema.SCHEMA_VERSION:

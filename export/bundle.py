@@ -1,4 +1,4 @@
-"""An emulator with all that it needs to be trusted: network, weights, card, figure, sums."""
+"""An emulator with all that it needs to be trusted: network, weights, card, figures, sums."""
 
 import json
 from collections.abc import Callable
@@ -9,11 +9,14 @@ from aeroact.files import replacing_folder, sha256
 from aeroact.zoo import CARD_FILE, ONNX_FILE, SUMS_FILE
 
 WEIGHTS_FILE = "weights.nc"
+CARD_TEXT_FILE = "CARD.md"
 FIGURE_FILE = "fn.png"
+COST_FIGURE_FILE = "cost.png"
+RANKING_FILE = "ranking.csv"
 
 
 def write(
-    path: Path, onnx: bytes, card: dict[str, Any], extra: dict[str, Callable[[Path], None]]
+    path: Path, onnx: bytes, card: dict[str, Any], extra: dict[str, Callable[[Path], object]]
 ) -> None:
     """Write a bundle, whole or not at all; one of that name is replaced.
 
@@ -24,7 +27,8 @@ def write(
     onnx : bytes
         The emulator.
     card : dict
-        The model card.
+        The model card. It gets the sums of the other files under ``files``, so that it
+        cannot pass for the card of another network.
     extra : dict of str to callable
         More files by name, each with what writes it, given a path.
     """
@@ -32,11 +36,16 @@ def write(
         (folder / ONNX_FILE).write_bytes(onnx)
         for name, make in extra.items():
             make(folder / name)
-        (folder / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        (folder / "CARD.md").write_text(render(card), encoding="utf-8")
-        files = sorted(file for file in folder.iterdir())
-        sums = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+        card = {**card, "files": _sums(folder)}
+        text = json.dumps(card, indent=1, allow_nan=False) + "\n"
+        (folder / CARD_FILE).write_text(text, encoding="utf-8")
+        (folder / CARD_TEXT_FILE).write_text(render(card), encoding="utf-8")
+        sums = "".join(f"{total}  {name}\n" for name, total in _sums(folder).items())
         (folder / SUMS_FILE).write_text(sums, encoding="utf-8")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(folder.iterdir())}
 
 
 def render(card: dict[str, Any]) -> str:
@@ -47,6 +56,14 @@ def render(card: dict[str, Any]) -> str:
         loader=jinja2.PackageLoader("aeroact.export"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
         autoescape=False,  # Markdown, not HTML
     )
+    environment.filters["as"] = _formatted
     return environment.get_template("CARD.md.j2").render(card=card)
+
+
+def _formatted(value: float | None, spec: str) -> str:
+    """Format a number, or say that there is none."""
+    return "none" if value is None else format(value, spec)

@@ -1,8 +1,9 @@
 """`aeroact-export`: from a finished search to a ranked ONNX emulator."""
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,71 +12,207 @@ from aeroact.console import Debug
 from aeroact.errors import AeroactError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aeroact.export.bench import Report
     from aeroact.export.run import Ranking
     from aeroact.hpo.folder import RunFolder
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+parts = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+PARTS = ("bench", "rank", "verify")
+"""First words that ask for a part; any other is a run's folder."""
 
 
 def main() -> None:
-    """Run `aeroact-export`."""
-    console.run(app)
+    """Run `aeroact-export`, or the part of it that its first word names."""
+    console.run(parts if sys.argv[1:2] and sys.argv[1] in PARTS else app)
+
+
+Run = Annotated[
+    Path | None, typer.Argument(help="A run's folder; the newest under runs/ by default.")
+]
+Tolerance = Annotated[
+    float, typer.Option(min=1.0, help="Good enough is this multiple of the best MSE.")
+]
+MaxMse = Annotated[
+    float | None, typer.Option(help="Good enough is this MSE, for every rule, whatever the best.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="States a call in the times that decide.")]
+Guard = Annotated[
+    bool,
+    typer.Option(
+        "--with-guard", help="Add the output in_domain: is a state within the training bounds?"
+    ),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the ranking to this file too.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="The same, as CSV.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", help="The same, as Markdown.")]
 
 
 @app.command(epilog="Example: aeroact-export runs/default --pick lightest --tolerance 1.5")
 def export(
-    run: Annotated[
-        Path | None, typer.Argument(help="A run's folder; the newest under runs/ by default.")
-    ] = None,
+    run: Run = None,
     pick: Annotated[
         str, typer.Option(help="lightest, best, fastest, heaviest, knee, or a trial's name.")
     ] = "lightest",
     out: Annotated[
         Path | None, typer.Option("--out", help="Bundle to make: emulators/RUN-PICK by default.")
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=1.0, help="Good enough is this multiple of the best MSE.")
-    ] = 1.5,
-    max_mse: Annotated[
-        float | None, typer.Option(help="Good enough is this MSE, whatever the best.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="States a call in the benchmark.")] = 1024,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the ranking to this file too.")
-    ] = None,
+    tolerance: Tolerance = 1.5,
+    max_mse: MaxMse = None,
+    batch: Batch = 1024,
+    with_guard: Guard = False,
+    optimize: Annotated[
+        bool, typer.Option("--optimize", help="Try smaller and faster forms of the pick.")
+    ] = False,
+    max_growth: Annotated[
+        float, typer.Option(min=0.0, help="By how much of itself the MSE may grow for one.")
+    ] = 0.01,
+    json_file: Json = None,
+    csv_file: Csv = None,
+    markdown_file: Markdown = None,
     debug: Debug = False,
 ) -> None:
     """Turn a finished search into a ranked ONNX emulator that a climate model can run.
 
     Every retrained network is converted, compared with Keras on the holdout, and timed on
     one core beside ARG2000. The one that --pick chooses becomes a bundle: ONNX, weights
-    for Fortran, model card, figure, checksums.
+    for Fortran, model card, figures, checksums.
+
+    Parts of it: aeroact-export bench, rank, verify; each has its own --help.
     """
+    from aeroact.export.run import Choice, Form
     from aeroact.export.run import export as export_run
-    from aeroact.export.run import networks
-    from aeroact.files import write_text
     from aeroact.hpo.folder import RunFolder
 
     folder = RunFolder(run or _newest_run())
     out = out or Path("emulators") / f"{folder.path.resolve().name}-{pick}"
-    with console.progress("Converting", len(networks(folder))) as progress:
-        ranking, chosen, meaning = export_run(
-            folder,
-            out,
-            pick,
-            tolerance=tolerance,
-            max_mse=max_mse,
-            batch=batch,
-            progress=progress,
-        )
-    records = _records(ranking, tolerance, max_mse)
-    if json_file is not None:
-        write_text(json_file, json.dumps(records, indent=1) + "\n")
-    _print(folder, records, ranking)
-    print(f"Picked trial {chosen.trial.name}, {pick}: {meaning}.")
+    exported = export_run(
+        folder,
+        out,
+        Choice(pick, tolerance, max_mse, batch),
+        Form(with_guard, optimize, max_growth),
+        console.progress,
+    )
+    _show(folder, exported.ranking, batch, [json_file, csv_file, markdown_file])
+    for variant in exported.variants:
+        verdict = "kept" if variant.kept else "no"
+        print(f"{variant.name}: {verdict}: {variant.how}; {variant.reason}")
+    print(f"Picked trial {exported.chosen.trial.name}, {pick}: {exported.meaning}.")
     print(f"Emulator: {out}/emulator.onnx")
     print(f"Its card: {out}/CARD.md")
-    print(f"Its figure: {out}/fn.png")
+    print(f"Its figures: {out}/fn.png, {out}/cost.png")
+
+
+@parts.command(epilog="Example: aeroact-export rank runs/default --markdown ranking.md")
+def rank(
+    run: Run = None,
+    tolerance: Tolerance = 1.5,
+    max_mse: MaxMse = None,
+    batch: Batch = 1024,
+    json_file: Json = None,
+    csv_file: Csv = None,
+    markdown_file: Markdown = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw accuracy against cost into this file.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Rank the retrained networks of a run by accuracy and cost, and write no bundle."""
+    from aeroact.export import run as exporting
+    from aeroact.export.cost_figure import accuracy_against_cost
+    from aeroact.files import replacing
+    from aeroact.hpo.folder import RunFolder
+
+    folder = RunFolder(run or _newest_run())
+    choice = exporting.Choice(tolerance=tolerance, max_mse=max_mse, batch=batch)
+    ranking = exporting.rank(folder, choice, progress=console.progress)
+    _show(folder, ranking, batch, [json_file, csv_file, markdown_file])
+    if figure is not None:
+        drawing = accuracy_against_cost(
+            ranking.records, f"{folder.path.resolve().name}, batch {batch}"
+        )
+        with replacing(figure) as part:
+            drawing.savefig(part)
+
+
+@parts.command(epilog="Example: aeroact-export bench emulators/default-lightest")
+def bench(
+    emulators: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Bundles, ONNX files or runs; the newest run by default."),
+    ] = None,
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="States a call; 1, 16, 128 and 1024 by default."),
+    ] = None,
+    figure_s4: Annotated[
+        bool, typer.Option(help="Also 100,000 samples, ten times over (the paper's Figure S4).")
+    ] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all times to this file too.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Time emulators on one core, ARG2000 beside them."""
+    from aeroact.export import bench as timing
+    from aeroact.export.sources import onnx_of
+    from aeroact.files import write_text
+    from aeroact.states import sample_rows
+
+    contents = onnx_of(emulators or [_newest_run()])
+    x = sample_rows(0, 4096, seed=0)
+    with console.progress("Timing on one core, rounds", timing.units(figure_s4)) as progress:
+        report = timing.measure(
+            contents, x, batches or timing.BATCHES, figure_s4=figure_s4, progress=progress
+        )
+    if json_file is not None:
+        write_text(json_file, json.dumps(report.as_dict(), indent=1) + "\n")
+    console.print_table(_times(report))
+
+
+@parts.command(epilog="Example: aeroact-export verify emulators/default-lightest")
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that aeroact-export made.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset on which the card's errors are measured again.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Check a bundle: that it is whole, that its files agree, that its errors are the card's."""
+    from aeroact.export import verify as checking
+
+    findings = checking.verify(bundle, data, console.progress)
+    console.print_table(checking.table(findings))
+    if failed := checking.failed(findings):
+        raise AeroactError(f"{bundle}: failed: {', '.join(failed)}")
+
+
+def _times(report: "Report") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    machine, arg2000 = report.machine, report.arg2000
+    table = Table(
+        title=f"us a sample on one core (times ARG2000: {arg2000.median:.3f} us); "
+        f"{machine.processor}, {report.gflops:.0f} GFLOP/s, "
+        f"ONNX Runtime {machine.versions['onnxruntime']}"
+    )
+    table.add_column("emulator")
+    batches = list(next(iter(report.timings.values())))
+    headings = [f"batch {batch:,}" for batch in batches]
+    headings += ["Figure S4, ms"] if report.figure_s4 else []
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, timings in report.timings.items():
+        cells = [f"{t.median:.3g} ({report.multiple(name, b):.3g})" for b, t in timings.items()]
+        if name in report.figure_s4:
+            s4 = report.figure_s4[name]
+            cells.append(f"{s4.mean:.1f} +- {s4.std:.1f}")
+        table.add_row(escape(name), *cells)
+    return table
 
 
 def _newest_run() -> Path:
@@ -85,70 +222,19 @@ def _newest_run() -> Path:
     return runs[-1].parent
 
 
-def _records(ranking: "Ranking", tolerance: float, max_mse: float | None) -> list[dict[str, Any]]:
-    """Return the ranking as records, best first, ARG2000 last."""
-    from aeroact.export.rank import RULES, pick
+def _show(folder: "RunFolder", ranking: "Ranking", batch: int, files: "list[Path | None]") -> None:
+    """Print a ranking, and write it in the forms that are asked for."""
+    from aeroact.export import table
+    from aeroact.files import write_text
 
-    rules: dict[str, list[str]] = {}
-    for rule in RULES:
-        try:
-            chosen, _ = pick(ranking.candidates, rule, tolerance=tolerance, max_mse=max_mse)
-        except AeroactError:
-            continue  # no candidate is good enough for this rule
-        rules.setdefault(chosen.trial.name, []).append(rule)
-    reference = ranking.arg2000_timing.median
-    records = [
-        {
-            "rank": rank,
-            "trial": c.trial.name,
-            "picks": rules.get(c.trial.name, []),
-            "nodes": list(c.trial.widths),
-            "params": c.trial.params,
-            "mse": c.mse,
-            "r2": c.trial.holdout["r2"],
-            "us_per_sample": c.timing.median,
-            "us_per_sample_quartiles": [c.timing.lower, c.timing.upper],
-            "multiple_of_arg2000": c.timing.median / reference,
-            "bytes": len(c.onnx),
-            "parity": c.parity,
-        }
-        for rank, c in enumerate(ranking.candidates, start=1)
-    ]
-    arg2000 = {
-        "trial": "ARG2000",
-        "mse": ranking.arg2000.mse,
-        "r2": ranking.arg2000.r2,
-        "us_per_sample": reference,
-        "us_per_sample_quartiles": [ranking.arg2000_timing.lower, ranking.arg2000_timing.upper],
-        "multiple_of_arg2000": 1.0,
-    }
-    return [*records, arg2000]
-
-
-def _print(folder: "RunFolder", records: list[dict[str, Any]], ranking: "Ranking") -> None:
-    from rich.table import Table
-
+    for path, render in zip(files, (table.as_json, table.as_csv, table.as_markdown), strict=True):
+        if path is not None:
+            write_text(path, render(ranking.records))
     n_trials = len(folder.journal.finished(1))
-    table = Table(
-        title=f"{folder.path}: {n_trials} trials, {len(records) - 1} emulators, "
-        f"{ranking.arg2000.rows:,} holdout states, one core, batch {ranking.batch}"
+    title = (
+        f"{folder.path}: {n_trials} trials, {len(ranking.candidates)} emulators, "
+        f"{ranking.arg2000.rows:,} holdout states, one core, batch {batch}"
     )
-    table.add_column("trial", no_wrap=True)
-    table.add_column("pick", no_wrap=True)
-    table.add_column("nodes")
-    for heading in ("parameters", "MSE", "R2", "us/sample", "x ARG2000"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for record in records:
-        table.add_row(
-            record["trial"],
-            "\n".join(record.get("picks", [])),
-            ", ".join(map(str, record.get("nodes", []))),
-            f"{record['params']:,}" if "params" in record else "",
-            f"{record['mse']:.2e}",
-            f"{record['r2']:.4f}",
-            f"{record['us_per_sample']:.3f}",
-            f"{record['multiple_of_arg2000']:.1f}",
-        )
-    console.print_table(table)
-    for name, reason in ranking.refused.items():
-        print(f"refused: trial {name}: {reason}")
+    console.print_table(table.on_screen(ranking.records, title))
+    for line in table.refusals(ranking.refused):
+        print(line)

@@ -35,7 +35,8 @@ class Holdout:
         self.ds: xr.Dataset = dataset.open_dataset(self.path)
         report = dataset.check(self.ds)
         folder.claim_data(self.path, report.rows)
-        self._rows = split_of(report, folder.project()).holdout
+        split = split_of(report, folder.project())
+        self._rows, self._training = split.holdout, split.training
 
     def __len__(self) -> int:
         return int(self._rows.sum())
@@ -51,8 +52,19 @@ class Holdout:
 
     def first(self, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the first n rows, or all where there are fewer."""
+        return self._first(self._rows, n)
+
+    def training(self, n: int) -> NDArray[np.float32]:
+        """Return states of up to n training rows, drawn at random: none of the holdout."""
+        rows = np.zeros_like(self._rows)
+        rows[self._training[:n]] = True
+        return self._first(rows, n)[0]
+
+    def _first(
+        self, rows: NDArray[np.bool_], n: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         states, fractions, read = [], [], 0
-        for x, fn in self.blocks():
+        for x, fn in dataset.stream(self.ds, rows):
             states.append(x)
             fractions.append(fn)
             read += len(x)

@@ -1,6 +1,7 @@
 """An exported network must be the network that was tested: compare it, or refuse it."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,8 +9,10 @@ from numpy.typing import NDArray
 
 from aeroact.errors import AeroactError
 from aeroact.export import weights
+from aeroact.export.layers import Layers
 from aeroact.hpo import network
 from aeroact.normalization import Normalization
+from aeroact.schema import COLUMNS, N_INPUTS
 from aeroact.zoo import Emulator
 
 if TYPE_CHECKING:
@@ -18,43 +21,170 @@ if TYPE_CHECKING:
 MAX_DIFFERENCE = 5e-6
 """In activated fraction; float32 rounding alone makes about 1e-6."""
 
-MIN_STATES = 10_000
+MIN_STATES = 100_000
+
+_BLOCK = 1 << 14
+
+_Predict = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far two forms of a network are from each other, in activated fraction.
+
+    Attributes
+    ----------
+    largest, p999 : float
+        Largest difference and 99.9th percentile over the compared states.
+    at_corners : float
+        Largest difference at the corners of the training bounds, all 65,536 of them.
+    holdout_states, drawn_states : int
+        Compared states of the holdout, and drawn within the training bounds to make
+        `MIN_STATES` of them.
+    """
+
+    largest: float
+    p999: float
+    at_corners: float
+    holdout_states: int
+    drawn_states: int
+
+
+@dataclass(frozen=True)
+class States:
+    """What two forms of a network are compared on.
+
+    Attributes
+    ----------
+    x : ndarray of float32, shape (n, 16)
+        Holdout states first, then drawn ones.
+    corners : ndarray of float32, shape (65536, 16)
+    holdout : int
+        How many are of the holdout.
+    """
+
+    x: NDArray[np.float32]
+    corners: NDArray[np.float32]
+    holdout: int
+
+
+def states(holdout: NDArray[np.float32], normalization: Normalization) -> States:
+    """Return states to compare on: of the holdout, and drawn where it has too few."""
+    missing = max(0, MIN_STATES - len(holdout))
+    x = np.concatenate([holdout, drawn(normalization, missing)])
+    return States(x, corners(normalization), len(holdout))
+
+
+def drawn(normalization: Normalization, n: int, seed: int = 0) -> NDArray[np.float32]:
+    """Draw states within the training bounds, shape (n, 16), evenly in the transformed column."""
+    low, high = _ends(normalization)
+    t = low + (high - low) * np.random.default_rng(seed).random((n, N_INPUTS))
+    t[:, normalization.is_log] = np.exp(t[:, normalization.is_log])
+    return np.clip(t.astype(np.float32), normalization.low, normalization.high)
+
+
+def _ends(normalization: Normalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    low, high = normalization.low.astype(np.float64), normalization.high.astype(np.float64)
+    is_log = normalization.is_log
+    for ends in (low, high):
+        ends[is_log] = np.log(np.maximum(ends[is_log], normalization.floor[is_log]))
+    return low, high
+
+
+def corners(normalization: Normalization) -> NDArray[np.float32]:
+    """Return every corner of the training bounds, shape (65536, 16)."""
+    high = (np.arange(1 << N_INPUTS)[:, None] >> np.arange(len(COLUMNS))) & 1
+    return np.where(high == 1, normalization.high, normalization.low)
 
 
 def with_keras(
-    emulator: Emulator,
-    model: "keras.Model",
-    normalization: Normalization,
-    x: NDArray[np.float32],
-) -> float:
+    emulator: Emulator, model: "keras.Model", normalization: Normalization, compared: States
+) -> Parity:
     """Compare an emulator with the Keras network, fed the same float32 states.
-
-    Returns
-    -------
-    float
-        The largest difference in activated fraction.
 
     Raises
     ------
     AeroactError
-        If it exceeds `MAX_DIFFERENCE`.
+        If a difference exceeds `MAX_DIFFERENCE`.
     """
-    reference = network.predict(model, normalization.apply(x))
-    return _require("the ONNX network differs from Keras", emulator.predict(x), reference)
 
+    def reference(x: NDArray[np.float32]) -> NDArray[np.floating]:
+        return network.predict(model, normalization.apply(x))
 
-def with_weights(emulator: Emulator, path: Path, x: NDArray[np.float32]) -> float:
-    """Compare an emulator with its `weights.nc`; returns and raises as `with_keras`."""
-    return _require(
-        "the ONNX network differs from weights.nc", emulator.predict(x), weights.predict(path, x)
+    return _compare(
+        "the ONNX network differs from Keras", emulator, reference, compared, MAX_DIFFERENCE
     )
 
 
-def _require(what: str, fn: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
-    difference = float(np.abs(fn - reference).max())
-    # Not "difference > MAX": a NaN must not pass.
-    if not difference <= MAX_DIFFERENCE:
-        raise AeroactError(
-            f"{what} by up to {difference:.2e} in fn, more than {MAX_DIFFERENCE:g}; not exported"
+def with_weights(
+    emulator: Emulator,
+    layers: Layers,
+    normalization: Normalization,
+    compared: States,
+    bound: float = MAX_DIFFERENCE,
+) -> Parity:
+    """Compare an emulator with its weights, evaluated in float64.
+
+    Raises
+    ------
+    AeroactError
+        If a difference exceeds the bound.
+    """
+
+    def reference(x: NDArray[np.float32]) -> NDArray[np.floating]:
+        return weights.evaluate(layers, normalization, x)
+
+    return _compare(
+        "the ONNX network differs from its weights", emulator, reference, compared, bound
+    )
+
+
+def _compare(
+    what: str, emulator: Emulator, reference: _Predict, compared: States, bound: float
+) -> Parity:
+    at_states, at_corners = (
+        np.concatenate(
+            [
+                np.abs(emulator.predict(part) - reference(part)).max(axis=1)
+                for part in (x[start : start + _BLOCK] for start in range(0, len(x), _BLOCK))
+            ]
         )
-    return difference
+        for x in (compared.x, compared.corners)
+    )
+    for difference, where in (
+        (at_states.max(), "in fn"),
+        (at_corners.max(), "in fn at a corner of the training bounds"),
+    ):
+        # Not "difference > bound": a NaN must not pass.
+        if not difference <= bound:
+            raise AeroactError(
+                f"{what} by up to {difference:.2e} {where}, more than {bound:g}; not exported"
+            )
+    return Parity(
+        float(at_states.max()),
+        float(np.quantile(at_states, 0.999)),
+        float(at_corners.max()),
+        compared.holdout,
+        len(compared.x) - compared.holdout,
+    )
+
+
+def require_fractions(emulator: Emulator) -> None:
+    """See that the outputs stay in [0, 1] for the most extreme states that there are.
+
+    That no sum overflows is proved when the graph is written (`convert.require_bounded`); this
+    sees that the operators keep to it.
+
+    Raises
+    ------
+    AeroactError
+        If an output is not a fraction.
+    """
+    largest = np.finfo(np.float32).max
+    tiny = np.finfo(np.float32).smallest_subnormal
+    values = np.array([-largest, -1.0, -tiny, 0.0, tiny, 1.0, largest], np.float32)
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.tile(values[:, None], N_INPUTS), rng.choice(values, (4096, N_INPUTS))])
+    fn = emulator.predict(x)
+    if not ((fn >= 0) & (fn <= 1)).all():
+        raise AeroactError("the ONNX network gives more than fractions for extreme states")

@@ -1,24 +1,23 @@
 """A whole export: convert every retrained network, compare, time, rank, bundle the pick."""
 
-import platform
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aeroact import schema
-from aeroact.console import Progress
+from aeroact.console import ProgressBar, no_progress
 from aeroact.errors import AeroactError
-from aeroact.export import bench, bundle, figure, parity, weights
-from aeroact.export.convert import to_onnx
+from aeroact.export import bench, bundle, card, figure, optimize, parity, rewrites, table, weights
+from aeroact.export.convert import layers_of, restated, to_onnx
+from aeroact.export.cost_figure import accuracy_against_cost
 from aeroact.export.holdout import Holdout, arg2000_errors, predict_arg2000
+from aeroact.export.layers import params, widths
+from aeroact.export.optimize import Variant
 from aeroact.export.rank import Candidate, pick, ranking
+from aeroact.export.regions import Breakdown
+from aeroact.files import require_writable
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
@@ -30,8 +29,45 @@ from aeroact.zoo import Emulator
 if TYPE_CHECKING:
     import keras
 
-_COMPARED_STATES = 50_000
-_DRAWN_STATES = 200_000
+_TRIED_STATES = 200_000
+"""Of the holdout, for figures and for trying other forms; as many training states."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which emulator is wanted.
+
+    Attributes
+    ----------
+    rule, tolerance, max_mse
+        See `rank.pick`.
+    batch : int
+        States a call in the times that decide.
+    """
+
+    rule: str = "lightest"
+    tolerance: float = 1.5
+    max_mse: float | None = None
+    batch: int = 1024
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the emulator is to be like.
+
+    Attributes
+    ----------
+    guard : bool
+        Whether it has the output ``in_domain``.
+    optimize : bool
+        Whether smaller and faster forms of it are tried.
+    max_growth : float
+        By how much of itself the MSE may grow for one of these.
+    """
+
+    guard: bool = False
+    optimize: bool = False
+    max_growth: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,25 +82,42 @@ class Ranking:
         Trials that could not be exported, with the reason.
     arg2000 : Errors
         Of ARG2000 on the same holdout.
-    arg2000_timing : bench.Timing
-        Of ARG2000, compiled, in the same run.
-    batch : int
-        States a call in the timings.
+    costs : bench.Report
+        Times of all of them in one run, by trial.
+    records : list of dict
+        The ranking as `table` writes it.
     """
 
     candidates: list[Candidate]
     refused: dict[str, str]
     arg2000: Errors
-    arg2000_timing: bench.Timing
-    batch: int
+    costs: bench.Report
+    records: list[table.Record]
 
 
 @dataclass(frozen=True)
-class _Converted:
-    trial: Trial
-    onnx: bytes
-    emulator: Emulator
-    parity: float
+class Exported:
+    """What an export did.
+
+    Attributes
+    ----------
+    ranking : Ranking
+        Of all networks of the run.
+    chosen : Candidate
+        The pick.
+    meaning : str
+        The rule in words.
+    variants : list of Variant
+        What was tried to make it smaller or faster.
+    card : dict
+        The model card.
+    """
+
+    ranking: Ranking
+    chosen: Candidate
+    meaning: str
+    variants: list[Variant]
+    card: dict[str, Any]
 
 
 def networks(folder: RunFolder) -> list[Trial]:
@@ -85,62 +138,10 @@ def networks(folder: RunFolder) -> list[Trial]:
     return trials
 
 
-def rank_run(folder: RunFolder, holdout: Holdout, batch: int, progress: Progress) -> Ranking:
-    """Convert, compare and time the retrained networks of a run.
-
-    Parameters
-    ----------
-    folder : RunFolder
-        A run with Step 2.
-    holdout : Holdout
-        Its holdout.
-    batch : int
-        States a call in the timings.
-    progress : Progress
-        Is told the number of converted networks.
-
-    Raises
-    ------
-    AeroactError
-        If the run has no retrained network, or too few holdout rows to compare on.
-    """
-    if len(holdout) < parity.MIN_STATES:
-        raise AeroactError(
-            f"{holdout.path}: {len(holdout):,} holdout rows; an export is compared with Keras on "
-            f"at least {parity.MIN_STATES:,}"
-        )
-    x, _ = holdout.first(_COMPARED_STATES)
-    normalization = folder.normalization()
-    converted, refused = [], {}
-    for done, trial in enumerate(networks(folder), start=1):
-        try:
-            converted.append(_convert(folder, trial, normalization, x))
-        except AeroactError as error:
-            refused[trial.name] = str(error)
-        progress(done)
-
-    predictors: dict[str, bench.Predict] = {c.trial.name: c.emulator.predict for c in converted}
-    timings = bench.time_all({**predictors, "ARG2000": predict_arg2000}, x, batch)
-    candidates = [Candidate(c.trial, c.onnx, c.parity, timings[c.trial.name]) for c in converted]
-    return Ranking(ranking(candidates), refused, arg2000_errors(holdout), timings["ARG2000"], batch)
-
-
-def _convert(
-    folder: RunFolder, trial: Trial, normalization: Normalization, x: NDArray[np.float32]
-) -> _Converted:
-    model = load_network(folder, trial)
-    content = folder.read()
-    metadata = {
-        "trial": trial.name,
-        "nodes": list(trial.widths),
-        "holdout_mse": trial.holdout["mse"],
-        "holdout_r2": trial.holdout["r2"],
-        "data_sha256": content["data"]["sha256"],
-        "generator": f"aeroact {content['versions']['aeroact']}",
-    }
-    onnx = to_onnx(model, normalization, metadata).SerializeToString()
-    emulator = Emulator(onnx)
-    return _Converted(trial, onnx, emulator, parity.with_keras(emulator, model, normalization, x))
+def _failed(folder: RunFolder) -> dict[str, str]:
+    """Return the failed retrainings with what happened to them."""
+    trials = folder.journal.finished(2).values()
+    return {trial.name: trial.message for trial in trials if trial.status == "FAILED"}
 
 
 def load_network(folder: RunFolder, trial: Trial) -> "keras.Model":
@@ -160,17 +161,109 @@ def load_network(folder: RunFolder, trial: Trial) -> "keras.Model":
         raise AeroactError(f"{path}: cannot be read as a Keras network ({error})") from error
 
 
+def rank(
+    folder: RunFolder,
+    choice: Choice,
+    form: Form = Form(),
+    progress: ProgressBar = no_progress,
+    holdout: Holdout | None = None,
+) -> Ranking:
+    """Convert, compare and time the retrained networks of a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        A run with Step 2.
+    choice : Choice
+        For the picks in the table.
+    form : Form
+        What they are to be like.
+    progress : ProgressBar
+        Shows how far it is.
+    holdout : Holdout, optional
+        The run's, where the caller has it already.
+
+    Raises
+    ------
+    AeroactError
+        If the run has no retrained network that can be exported.
+    """
+    trials = networks(folder)
+    holdout = holdout or Holdout(folder)
+    normalization = folder.normalization()
+    x, _ = holdout.first(parity.MIN_STATES)
+    compared = parity.states(x, normalization)
+    converted: dict[str, tuple[bytes, parity.Parity]] = {}
+    refused: dict[str, str] = {}
+    with progress("Converting, comparing with Keras", len(trials)) as show:
+        for done, trial in enumerate(trials, start=1):
+            try:
+                converted[trial.name] = _convert(folder, trial, normalization, compared, form)
+            except AeroactError as error:
+                refused[trial.name] = str(error)
+            show(done)
+    if not converted:
+        reasons = "; ".join(f"trial {name}: {reason}" for name, reason in refused.items())
+        raise AeroactError(f"{folder.path}: there is no usable emulator to pick from ({reasons})")
+
+    batches = sorted({*bench.BATCHES, choice.batch})
+    with progress("Timing on one core, rounds", bench.units(figure_s4=False)) as show:
+        costs = bench.measure(
+            {name: onnx for name, (onnx, _) in converted.items()},
+            x,
+            batches,
+            figure_s4=False,
+            progress=show,
+        )
+    candidates = ranking(
+        [
+            Candidate(t, *converted[t.name], costs.timings[t.name][choice.batch])
+            for t in trials
+            if t.name in converted
+        ]
+    )
+    arg2000 = arg2000_errors(holdout)
+    records = table.rows(
+        candidates, arg2000, costs.arg2000, tolerance=choice.tolerance, max_mse=choice.max_mse
+    )
+    return Ranking(candidates, refused, arg2000, costs, records)
+
+
+def _convert(
+    folder: RunFolder,
+    trial: Trial,
+    normalization: Normalization,
+    compared: parity.States,
+    form: Form,
+) -> tuple[bytes, parity.Parity]:
+    model = load_network(folder, trial)
+    metadata = _metadata(folder, trial, trial.holdout)
+    onnx = to_onnx(layers_of(model), normalization, metadata, guard=form.guard)
+    emulator = Emulator(onnx)
+    parity.require_fractions(emulator)
+    return onnx, parity.with_keras(emulator, model, normalization, compared)
+
+
+def _metadata(folder: RunFolder, trial: Trial, holdout: dict[str, Any]) -> dict[str, Any]:
+    content = folder.read()
+    return {
+        "trial": trial.name,
+        "nodes": list(trial.widths),
+        "holdout_mse": holdout["mse"],
+        "holdout_r2": holdout["r2"],
+        "data_sha256": content["data"]["sha256"],
+        "generator": f"aeroact {content['versions']['aeroact']}",
+    }
+
+
 def export(
     folder: RunFolder,
     out: Path,
-    rule: str,
-    *,
-    tolerance: float,
-    max_mse: float | None,
-    batch: int,
-    progress: Progress,
-) -> tuple[Ranking, Candidate, str]:
-    """Rank the networks of a run and bundle the one that a rule picks.
+    choice: Choice,
+    form: Form = Form(),
+    progress: ProgressBar = no_progress,
+) -> Exported:
+    """Rank the networks of a run and bundle the one that is wanted.
 
     Parameters
     ----------
@@ -178,125 +271,129 @@ def export(
         A run with Step 2.
     out : Path
         The bundle's folder.
-    rule, tolerance, max_mse
-        See `rank.pick`.
-    batch : int
-        States a call in the timings.
-    progress : Progress
-        Is told the number of converted networks.
+    choice : Choice
+        Which one.
+    form : Form
+        What it is to be like.
+    progress : ProgressBar
+        Shows how far it is.
 
-    Returns
-    -------
-    Ranking
-        All candidates.
-    Candidate
-        The pick.
-    str
-        The rule in words.
+    Raises
+    ------
+    AeroactError
+        If there is nothing to export, or the pick is not what was tested; then nothing is
+        written.
     """
+    require_writable(out)
+    networks(folder)  # says where there is none before the data are read
     holdout = Holdout(folder)
-    ranked = rank_run(folder, holdout, batch, progress)
-    chosen, meaning = pick(ranked.candidates, rule, tolerance=tolerance, max_mse=max_mse)
-    layers = weights.layers_of(load_network(folder, chosen.trial))
+    ranked = rank(folder, choice, form, progress, holdout)
+    chosen, meaning = pick(
+        ranked.candidates,
+        choice.rule,
+        tolerance=choice.tolerance,
+        max_mse=choice.max_mse,
+        refused=_failed(folder) | ranked.refused,
+    )
     normalization = folder.normalization()
-    write_weights = partial(weights.write, layers=layers, normalization=normalization)
+    layers = layers_of(load_network(folder, chosen.trial))
+    onnx, totals, variants = chosen.onnx, chosen.trial.holdout, []
+    x, fn = holdout.first(_TRIED_STATES)
+    if form.optimize:
+        metadata = _metadata(folder, chosen.trial, totals)
+        with progress("Trying smaller and faster forms", optimize.STEPS) as show:
+            variants = optimize.try_all(
+                layers,
+                normalization,
+                metadata,
+                x,
+                fn,
+                holdout.training(_TRIED_STATES),
+                guard=form.guard,
+                batch=choice.batch,
+                max_growth=form.max_growth,
+                progress=show,
+            )
+        kept = optimize.kept(variants)
+        onnx, layers = kept.onnx or onnx, kept.layers
 
-    emulator = Emulator(chosen.onnx)
-    x, fn = holdout.first(_DRAWN_STATES)
-    difference = _compare_weights(emulator, write_weights, x[:_COMPARED_STATES])
-    card = _card(folder, holdout, out, ranked, chosen, rule, meaning, difference)
+    errors, reference = _breakdowns(holdout, Emulator(onnx), progress)
+    if onnx != chosen.onnx:
+        totals = card.totals(errors)
+        stated = {"holdout_mse": totals["mse"], "holdout_r2": totals["r2"]}
+        onnx = restated(onnx, {"nodes": list(widths(layers)), **stated})
+    emulator = Emulator(onnx)
+    # As many drawn states, which a check of the bundle has to do with.
+    compared = parity.states(x[: parity.MIN_STATES // 2], normalization)
+    # 8-bit kernels are not those of weights.nc, and differ by what they differ.
+    bound = np.inf if rewrites.is_quantized(onnx) else parity.MAX_DIFFERENCE
+    difference = parity.with_weights(emulator, layers, normalization, compared, bound)
+    largest = max(difference.largest, difference.at_corners)
+    with progress("Timing the pick, rounds", bench.units()) as show:
+        costs = bench.measure(
+            {chosen.trial.name: onnx}, x, sorted({*bench.BATCHES, choice.batch}), progress=show
+        )
+    content = card.make(
+        name=out.name,
+        layers=layers,
+        normalization=normalization,
+        pick=(choice.rule, meaning),
+        holdout=totals,
+        errors=errors,
+        arg2000=reference,
+        costs=costs,
+        timed_as=chosen.trial.name,
+        batch=choice.batch,
+        parity=chosen.parity,
+        weights_difference=largest,
+        bound=bound if np.isfinite(bound) else 2 * largest,
+        provenance=_provenance(folder, chosen.trial, holdout),
+        guard=form.guard,
+        optimized=[optimize.record(v, variants[0]) for v in variants] if variants else None,
+    )
     drawing = figure.predicted_against_simulated(
         fn,
         {
-            f"emulator, {chosen.trial.params:,} parameters": emulator.predict(x),
+            f"emulator, {params(layers):,} parameters": emulator.predict(x),
             "ARG2000": predict_arg2000(x),
         },
     )
+    plane = accuracy_against_cost(
+        ranked.records, f"{folder.path.resolve().name}, batch {choice.batch}"
+    )
     bundle.write(
         out,
-        chosen.onnx,
-        card,
-        {bundle.WEIGHTS_FILE: write_weights, bundle.FIGURE_FILE: drawing.savefig},
+        onnx,
+        content,
+        {
+            bundle.WEIGHTS_FILE: partial(weights.write, layers=layers, normalization=normalization),
+            bundle.FIGURE_FILE: drawing.savefig,
+            bundle.COST_FIGURE_FILE: plane.savefig,
+            bundle.RANKING_FILE: partial(table.write, records=ranked.records),
+        },
     )
-    return ranked, chosen, meaning
+    return Exported(ranked, chosen, meaning, variants, content)
 
 
-def _compare_weights(
-    emulator: Emulator, write: Callable[[Path], None], x: NDArray[np.float32]
-) -> float:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / bundle.WEIGHTS_FILE
-        write(path)
-        return parity.with_weights(emulator, path, x)
+def _breakdowns(
+    holdout: Holdout, emulator: Emulator, progress: ProgressBar
+) -> tuple[Breakdown, Breakdown]:
+    """Return the errors of an emulator and of ARG2000 on the whole holdout."""
+    errors, reference, done = Breakdown(), Breakdown(), 0
+    with progress("Predicting the holdout", len(holdout), unit="states", after=2.0) as show:
+        for x, fn in holdout.blocks():
+            errors.add(x, fn, emulator.predict(x))
+            reference.add(x, fn, predict_arg2000(x))
+            done += len(x)
+            show(done)
+    return errors, reference
 
 
-def _card(
-    folder: RunFolder,
-    holdout: Holdout,
-    out: Path,
-    ranked: Ranking,
-    chosen: Candidate,
-    rule: str,
-    meaning: str,
-    weights_difference: float,
-) -> dict[str, Any]:
-    content, trial = folder.read(), chosen.trial
-    normalization = folder.normalization()
-    columns = zip(
-        schema.COLUMNS,
-        schema.COLUMN_UNITS,
-        normalization.low.tolist(),
-        normalization.high.tolist(),
-        strict=True,
-    )
+def _provenance(folder: RunFolder, trial: Trial, holdout: Holdout) -> dict[str, Any]:
+    content = folder.read()
     return {
-        "name": out.name,
-        "schema_version": schema.SCHEMA_VERSION,
-        "licence": "BSD-3-Clause",
-        "network": {
-            "layers": len(trial.widths),
-            "nodes": list(trial.widths),
-            "params": trial.params,
-        },
-        "pick": {"rule": rule, "meaning": meaning},
-        "columns": [
-            {"name": name, "units": units, "low": low, "high": high}
-            for name, units, low, high in columns
-        ],
-        "outputs": list(schema.OUTPUTS),
-        "holdout": trial.holdout,
-        "arg2000": {
-            "mse": ranked.arg2000.mse,
-            "r2": ranked.arg2000.r2,
-            "mse_by_mode": ranked.arg2000.mse_by_mode.tolist(),
-        },
-        "cost": {
-            "us_per_sample": chosen.timing.median,
-            "batch": ranked.batch,
-            "arg2000_us_per_sample": ranked.arg2000_timing.median,
-            "multiple_of_arg2000": chosen.timing.median / ranked.arg2000_timing.median,
-            "machine": _processor(),
-            "onnxruntime": version("onnxruntime"),
-        },
-        "parity": {
-            "keras": chosen.parity,
-            "weights": weights_difference,
-            "states": min(len(holdout), _COMPARED_STATES),
-        },
-        "provenance": {
-            "trial": trial.name,
-            "project": content["project"],
-            "data": {**content["data"], "physics": holdout.physics},
-            "versions": content["versions"],
-        },
+        "trial": trial.name,
+        "project": content["project"],
+        "data": {**content["data"], "physics": holdout.physics},
+        "versions": content["versions"],
     }
-
-
-def _processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -1,75 +1,151 @@
 """`weights.nc`: the network without ONNX, for hosts that cannot load ONNX Runtime."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aeroact import schema
-from aeroact.normalization import Normalization
+from aeroact.errors import AeroactError
+from aeroact.export import layers as network
+from aeroact.export.convert import clip_bounds
+from aeroact.export.layers import Layer, Layers
+from aeroact.normalization import Normalization, Transform
 
-if TYPE_CHECKING:
-    import keras
+_STATISTICS = {
+    "is_log": "whether the natural logarithm of the column is taken",
+    "floor": "lower limit of a column before its logarithm",
+    "clip_low": "lower limit of the column, physical",
+    "clip_high": "upper limit of the column, physical",
+    "mean": "mean of the transformed column over the training rows",
+    "std": "standard deviation of the transformed column over the training rows",
+    "low": "lowest value of the column in the training rows",
+    "high": "highest value of the column in the training rows",
+}
+"""Variables of shape (16,), and what they are."""
 
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Kernel, shape (inputs, outputs), and bias, shape (outputs,), of each layer."""
-
-
-def layers_of(network: "keras.Model") -> Layers:
-    """Return the weights of a network, from the input to the output."""
-    arrays = network.get_weights()
-    return list(zip(arrays[::2], arrays[1::2], strict=True))
+_FORMULA = (
+    "x = min(max(state, clip_low), clip_high); t = log(x) where is_log, else x; "
+    "a = (t - mean) / std; a = activation_i(a kernel_i + bias_i) for each layer i; fn = a"
+)
 
 
 def write(path: Path, layers: Layers, normalization: Normalization) -> None:
     """Write the network to a NetCDF file.
 
-    The computation is ``t = log(max(x, floor))`` where ``is_log``, else ``t = x``;
-    ``a = (t - mean) / std``; ``a = relu(a kernel_i + bias_i)`` for each hidden layer;
-    ``fn = sigmoid(a kernel_n + bias_n)`` at the last.
+    The file's attribute `formula` says how fractions are computed from it.
     """
     import netCDF4
 
+    low, high = clip_bounds(normalization)
+    values: dict[str, NDArray] = {
+        "is_log": normalization.is_log.astype(np.int32),
+        "floor": normalization.floor,
+        "clip_low": low,
+        "clip_high": high,
+        "mean": normalization.mean,
+        "std": normalization.std,
+        "low": normalization.low,
+        "high": normalization.high,
+    }
     with netCDF4.Dataset(path, "w") as file:
+        file.Conventions = "CF-1.11"
         file.title = "Weights of an aerosol activation emulator"
+        file.formula = _FORMULA
         file.schema_version = schema.SCHEMA_VERSION
         file.columns = " ".join(schema.COLUMNS)
         file.units = ", ".join(schema.COLUMN_UNITS)
         file.outputs = " ".join(schema.OUTPUTS)
         file.layers = np.int32(len(layers))
-        file.hidden_activation, file.output_activation = "relu", "sigmoid"
+        file.hidden_activation, file.output_activation = network.HIDDEN, network.OUTPUT
         file.createDimension("width_0", schema.N_INPUTS)
-        statistics: dict[str, NDArray] = {
-            "is_log": normalization.is_log.astype(np.int32),
-            "floor": normalization.floor,
-            "mean": normalization.mean,
-            "std": normalization.std,
-            "low": normalization.low,
-            "high": normalization.high,
-        }
-        for name, values in statistics.items():
-            file.createVariable(name, values.dtype, ("width_0",))[:] = values
-        for i, (kernel, bias) in enumerate(layers, start=1):
-            file.createDimension(f"width_{i}", kernel.shape[1])
-            shape = (f"width_{i - 1}", f"width_{i}")
-            file.createVariable(f"kernel_{i}", "f4", shape)[:] = kernel
-            file.createVariable(f"bias_{i}", "f4", (f"width_{i}",))[:] = bias
+        for name, meaning in _STATISTICS.items():
+            variable = file.createVariable(name, values[name].dtype, ("width_0",))
+            variable.long_name = meaning
+            variable[:] = values[name]
+        for i, layer in enumerate(layers, start=1):
+            file.createDimension(f"width_{i}", layer.bias.size)
+            kernel = file.createVariable(f"kernel_{i}", "f4", (f"width_{i - 1}", f"width_{i}"))
+            kernel.long_name, kernel.units = f"kernel of layer {i}", "1"
+            kernel[:] = layer.kernel
+            bias = file.createVariable(f"bias_{i}", "f4", (f"width_{i}",))
+            bias.long_name, bias.units, bias.activation = (
+                f"bias of layer {i}",
+                "1",
+                layer.activation,
+            )
+            bias[:] = layer.bias
+
+
+def read(path: Path) -> tuple[Layers, Normalization]:
+    """Read a network that `write` wrote.
+
+    Raises
+    ------
+    AeroactError
+        If the file cannot be read, lacks something, has another schema version or makes no
+        network.
+    """
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            _require_schema(file)
+            s = {name: np.asarray(file[name][:]) for name in _STATISTICS}
+            layers = tuple(
+                Layer(
+                    np.asarray(file[f"kernel_{i}"][:]),
+                    np.asarray(file[f"bias_{i}"][:]),
+                    str(file[f"bias_{i}"].activation),
+                )
+                for i in range(1, int(file.layers) + 1)
+            )
+            network.require_sound(layers)
+            _require_sound(s)
+    except AeroactError as error:
+        raise AeroactError(f"{path}: {error}") from error
+    except (OSError, RuntimeError, IndexError, AttributeError) as error:
+        raise AeroactError(f"{path}: cannot be read as weights of an emulator ({error})") from error
+    is_log = s["is_log"].astype(bool)
+    transform: tuple[Transform, ...] = tuple("log" if log else "identity" for log in is_log)
+    normalization = Normalization(transform, s["floor"], s["mean"], s["std"], s["low"], s["high"])
+    for name, expected in zip(("clip_low", "clip_high"), clip_bounds(normalization), strict=True):
+        if not np.array_equal(s[name], expected):
+            raise AeroactError(f"{path}: {name} is not that of schema {schema.SCHEMA_VERSION}")
+    return layers, normalization
+
+
+def _require_schema(file: Any) -> None:
+    expected = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "columns": " ".join(schema.COLUMNS),
+        "units": ", ".join(schema.COLUMN_UNITS),
+        "outputs": " ".join(schema.OUTPUTS),
+    }
+    for name, value in expected.items():
+        if file.getncattr(name) != value:
+            raise AeroactError(f"{name} is {file.getncattr(name)!r}, not {value!r}")
+
+
+def _require_sound(statistics: dict[str, NDArray]) -> None:
+    for name, values in statistics.items():
+        if not np.isfinite(values).all() or (name == "std" and not (values > 0).all()):
+            raise AeroactError(f"{name} has values that make no sense")
 
 
 def predict(path: Path, x: NDArray[np.floating]) -> NDArray[np.float64]:
     """Evaluate a file that `write` made, in float64: states (n, 16) to fractions (n, 4)."""
-    import netCDF4
+    layers, normalization = read(path)
+    return evaluate(layers, normalization, x)
 
-    with netCDF4.Dataset(path) as file:
-        file.set_auto_mask(False)
-        is_log = file["is_log"][:].astype(bool)
-        a = np.array(x, np.float64)
-        a[:, is_log] = np.log(np.maximum(a[:, is_log], file["floor"][is_log]))
-        a = (a - file["mean"][:]) / file["std"][:]
-        for i in range(1, file.layers + 1):
-            a = a @ file[f"kernel_{i}"][:].astype(np.float64) + file[f"bias_{i}"][:]
-            if i < file.layers:
-                a = np.maximum(a, 0.0)
-        return 1.0 / (1.0 + np.exp(-a))
+
+def evaluate(
+    layers: Layers, normalization: Normalization, x: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Compute what the exported graph does, in float64: states (n, 16) to fractions (n, 4)."""
+    low, high = clip_bounds(normalization)
+    t = np.clip(np.asarray(x, np.float64), low, high)
+    t[:, normalization.is_log] = np.log(t[:, normalization.is_log])
+    return network.evaluate(layers, (t - normalization.mean) / normalization.std)

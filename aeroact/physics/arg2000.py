@@ -14,6 +14,7 @@ E3SM, `components/eam/src/physics/cam/ndrop.F90`, BSD-3-Clause.
 """
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from .constants import MAM4_SIGMA_G
 from .rows import broadcast, within_bounds
 from .saturation_table import blended_saturation_vapour_pressure
 
-__all__ = ["Activation", "Status", "arg2000"]
+__all__ = ["Activation", "Status", "arg2000", "prepared"]
 
 # E3SM's constants, SI.
 _GRAVITY: Final = 9.80616
@@ -89,6 +90,34 @@ def arg2000(
     ValueError
         If shapes do not broadcast.
     """
+    return prepared(tair, pressure, wbar, num_aer, r_aer, kappa)()
+
+
+def prepared(
+    tair: ArrayLike,
+    pressure: ArrayLike,
+    wbar: ArrayLike,
+    num_aer: ArrayLike,
+    r_aer: ArrayLike,
+    kappa: ArrayLike,
+) -> Callable[[], Activation]:
+    """Do all that `arg2000` does once for its arguments, and leave the compiled kernel.
+
+    Parameters
+    ----------
+    tair, pressure, wbar, num_aer, r_aer, kappa : array_like
+        As of `arg2000`.
+
+    Returns
+    -------
+    callable
+        Runs the kernel alone, to be timed; each call fills and returns the same arrays.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not broadcast.
+    """
     bulk, modes = broadcast(
         {"tair": tair, "pressure": pressure, "wbar": wbar},
         {"num_aer": num_aer, "r_aer": r_aer, "kappa": kappa},
@@ -99,18 +128,14 @@ def arg2000(
     status = np.where(valid, _OK, Status.INVALID).astype(np.int8)
     fn = np.full((n, 4), np.nan)
     smax = np.full(n, np.nan)
-    _activate(
-        bulk["tair"],
-        bulk["pressure"],
-        wbar,
-        modes["num_aer"],
-        modes["r_aer"],
-        modes["kappa"],
-        status,
-        fn,
-        smax,
-    )
-    return Activation(fn, smax, status)
+    temperature, pressure = bulk["tair"], bulk["pressure"]
+    number, radius, hygroscopicity = modes["num_aer"], modes["r_aer"], modes["kappa"]
+
+    def run() -> Activation:
+        _activate(temperature, pressure, wbar, number, radius, hygroscopicity, status, fn, smax)
+        return Activation(fn, smax, status)
+
+    return run
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -21,7 +21,8 @@ module aeroact_signature
 
 contains
 
-  !> Whether the model has one input `state`, float32 [N, 16], and one output `fn`, float32 [N, 4].
+  !> Whether the model has one input `state`, float32 [N, 16], and a first output `fn`,
+  !> float32 [N, 4]. A second one, the guard `in_domain`, is not asked for at a run.
   subroutine check_signature(session, path, stat, errmsg)
     type(c_ptr), intent(in) :: session
       !! the open model
@@ -31,19 +32,19 @@ contains
       !! `AEROACT_OK`, `AEROACT_SIGNATURE_MISMATCH` or `AEROACT_RUNTIME_FAILED`
     character(len=*), intent(out), optional :: errmsg
 
-    call check_side(session, path, 'input', input_name, AEROACT_NSTATE, ort_get_input_count, &
+    call check_side(session, path, 'input', input_name, AEROACT_NSTATE, 1, ort_get_input_count, &
       ort_get_input_name, ort_get_input_type_info, stat, errmsg)
     if (stat /= AEROACT_OK) return
-    call check_side(session, path, 'output', output_name, AEROACT_NMODES, ort_get_output_count, &
-      ort_get_output_name, ort_get_output_type_info, stat, errmsg)
+    call check_side(session, path, 'output', output_name, AEROACT_NMODES, 2, &
+      ort_get_output_count, ort_get_output_name, ort_get_output_type_info, stat, errmsg)
   end subroutine check_signature
 
-  !> Check all inputs, or all outputs: there is one, of this name and width.
-  subroutine check_side(session, path, side, name, width, get_count, get_name, get_type_info, &
-    stat, errmsg)
+  !> Check inputs, or outputs: the first has this name and width, and there are not too many.
+  subroutine check_side(session, path, side, name, width, most, get_count, get_name, &
+    get_type_info, stat, errmsg)
     type(c_ptr), intent(in) :: session
     character(len=*), intent(in) :: path, side, name
-    integer, intent(in) :: width
+    integer, intent(in) :: width, most
     procedure(get_count_i) :: get_count
     procedure(get_name_i) :: get_name
     procedure(get_type_info_i) :: get_type_info
@@ -60,7 +61,7 @@ contains
     sentence = "The "//side//"s of '"//path//"' cannot be read. Export the model again."
     call ort_check(get_count(session, count), AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
     if (stat /= AEROACT_OK) return
-    if (count /= 1) then
+    if (count < 1 .or. count > most) then
       call mismatch('it has '//decimal(int(count, c_int64_t))//' '//side//'s')
       return
     end if
@@ -97,7 +98,7 @@ contains
     subroutine mismatch(difference)
       character(len=*), intent(in) :: difference
 
-      call fail(AEROACT_SIGNATURE_MISMATCH, "The "//side//" of '"//path//"' is to be one '"// &
+      call fail(AEROACT_SIGNATURE_MISMATCH, "The "//side//" of '"//path//"' is to be '"// &
         name//"', float32 [N, "//decimal(int(width, c_int64_t))//'], but '//difference// &
         '. Export the model with aeroact-export.', stat, errmsg)
     end subroutine mismatch

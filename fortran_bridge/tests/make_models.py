@@ -4,6 +4,7 @@ Nothing is square and nothing is symmetric, so that a swapped axis, row or colum
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,61 @@ def make_model(
     return finish(graph, metadata)
 
 
+def make_native(folder: Path, name: str, hidden: list[int], seed: int = 4) -> None:
+    """Write a network for the kernel in Fortran, and what float64 makes of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; ``name.txt`` and ``name.expected.txt``.
+    name : str
+        The network's name.
+    hidden : list of int
+        Nodes of the hidden layers.
+    seed : int
+        Seed of the weights.
+    """
+    rng = np.random.default_rng(seed)
+    states = make_states().astype(np.float64)
+    is_log = np.arange(16) % 3 != 1
+    is_log[:LINEAR] = False
+    # The bounds cut a few states off in every column; the floor is above some of the rest.
+    low, high = np.quantile(states, [0.02, 0.97], axis=0).astype(np.float32)
+    floor = np.where(is_log, np.float32(1.1) * low, 0).astype(np.float32)
+    t = np.clip(states, low, high)
+    t[:, is_log] = np.log(np.maximum(t, floor)[:, is_log])
+    mean, std = t.mean(axis=0).astype(np.float32), t.std(axis=0).astype(np.float32)
+
+    widths = [16, *hidden, 4]
+    a, weights = (t - mean) / std, []
+    for n_in, n_out in pairwise(widths):
+        kernel = rng.normal(0.0, (2 / n_in) ** 0.5, (n_in, n_out)).astype(np.float32)
+        bias = rng.normal(0.2, 0.3, n_out).astype(np.float32)
+        weights += [kernel.ravel(), bias]
+        g = a @ kernel.astype(np.float64) + bias
+        a = np.maximum(g, 0.0)
+    expected = 1.0 / (1.0 + np.exp(-g))
+    require_telling(name, expected)
+    np.savetxt(folder / f"{name}.expected.txt", expected, fmt="%.12e")
+
+    rows = [[len(widths)], widths, np.concatenate(weights), low, high, is_log, floor, mean, std]
+    with (folder / f"{name}.txt").open("w") as file:
+        for row in rows:
+            file.write(" ".join(f"{value:.9g}" for value in np.asarray(row, float)) + "\n")
+
+
+def require_telling(name: str, expected: np.ndarray) -> None:
+    """See that every column of an expected output varies.
+
+    Raises
+    ------
+    ValueError
+        If one does not, or is not finite: tests with it could not fail.
+    """
+    if not np.isfinite(expected).all() or np.ptp(expected, axis=0).min() < 0.05:
+        raise ValueError(f"{name}: the expected output would prove nothing")
+
+
 def make_identity(element_type: int, shape: list[str | int], n_inputs: int = 1) -> onnx.ModelProto:
     """Build a model that keeps the names but not the type, the rank or the number of inputs.
 
@@ -210,9 +266,13 @@ def main(folder: Path) -> None:
     for name in ("mlp", "other", "raising"):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
         (expected,) = session.run(["fn"], {"state": states})
-        if not np.isfinite(expected).all() or np.ptp(expected, axis=0).min() < 0.05:
-            raise ValueError(f"{name}: the expected output would prove nothing")
+        require_telling(name, expected)
         np.savetxt(folder / f"{name}.expected.txt", expected, fmt="%.9e")
+
+    make_native(folder, "native_24_12", [24, 12])
+    make_native(folder, "native_7_33", [7, 33])
+    make_native(folder, "native_1", [1])
+    make_native(folder, "native_none", [])
 
 
 if __name__ == "__main__":

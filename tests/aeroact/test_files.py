@@ -16,6 +16,7 @@ from aeroact.files import (
     remove_parts,
     replacing,
     replacing_folder,
+    require_writable,
     sha256,
     write_text,
 )
@@ -225,3 +226,11 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "abc") == expected
+
+
+def test_what_cannot_be_made_is_said_before_the_work(tmp_path):
+    require_writable(tmp_path / "new" / "folder" / "file")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(AeroactError, match=f"{tmp_path}/file cannot be written to"):
+        require_writable(tmp_path / "file" / "folder" / "emulator")

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import aeroact
+from aeroact.export import weights
+from aeroact.export.convert import to_onnx
 from aeroact.states import sample_rows
 
 BRIDGE = Path(__file__).parents[2] / "fortran_bridge"
@@ -54,6 +56,23 @@ def test_fortran_predicts_what_python_predicts(bundle, predict_states, environme
     assert fn.shape == expected.shape
     assert np.ptp(expected) > 0.5  # something to get wrong
     np.testing.assert_allclose(fn, expected, rtol=0, atol=1e-6)
+
+
+def test_a_guard_does_not_disturb_fortran(bundle, predict_states, environment, tmp_path):
+    guarded = tmp_path / "guarded.onnx"
+    guarded.write_bytes(to_onnx(*weights.read(bundle / "weights.nc"), {}, guard=True))
+    states = BRIDGE / "examples" / "01_predict_states" / "states.txt"
+    plain, with_guard = (
+        subprocess.run(
+            [predict_states, model, states],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+        ).stdout
+        for model in (bundle / "emulator.onnx", guarded)
+    )
+    assert plain == with_guard != ""
 
 
 def test_a_broken_bundle_is_one_sentence(bundle, predict_states, environment, tmp_path):

@@ -1,0 +1,205 @@
+"""What the model card says, and how it reads."""
+
+import json
+import re
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aeroact import schema
+from aeroact.export import bundle
+from aeroact.export.card import faults, interval
+from aeroact.export.regions import AXES, Breakdown
+from aeroact.zoo import Emulator
+from tests.export import small_emulator
+
+FILES = {"emulator.onnx": "0", "weights.nc": "0", "fn.png": "0", "cost.png": "0"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.nc"
+    small_emulator.write_data(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(data):
+    return {**small_emulator.make_card(data), "files": FILES}
+
+
+@pytest.fixture(scope="module")
+def text(made):
+    return bundle.render(made)
+
+
+def test_it_is_strict_json_and_lacks_nothing(made):
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert faults(made) == []
+
+
+def test_it_describes_the_network_and_its_bounds(made):
+    assert made["network"]["nodes"] == [8, 12]
+    # (16 + 1) 8 + (8 + 1) 12 + (12 + 1) 4, and two operations for each product.
+    assert made["network"]["params"] == 296
+    assert made["network"]["mflop"] == pytest.approx(2e-6 * (16 * 8 + 8 * 12 + 12 * 4))
+    low, high = small_emulator.STATES[:1000].min(axis=0), small_emulator.STATES[:1000].max(axis=0)
+    for j, column in enumerate(made["columns"]):
+        assert (column["name"], column["units"]) == (schema.COLUMNS[j], schema.COLUMN_UNITS[j])
+        assert (column["low"], column["high"]) == (low[j], high[j])
+
+
+def test_regions_have_both_errors(made):
+    assert [region["by"] for region in made["regions"]][:4] == ["tair"] * 4
+    for axis in AXES:
+        rows = [region["rows"] for region in made["regions"] if region["by"] == axis.key]
+        assert sum(rows) == made["holdout"]["rows"] == made["arg2000"]["rows"]
+    full = [region for region in made["regions"] if region["rows"]]
+    assert all(region["emulator"]["mse"] < region["arg2000"]["mse"] for region in full)
+    # Regions of one axis make up the whole.
+    parts = [region for region in made["regions"] if region["by"] == "wbar"]
+    mse = sum(part["rows"] * part["emulator"]["mse"] for part in parts) / made["holdout"]["rows"]
+    assert mse == pytest.approx(made["holdout"]["mse"])
+
+
+def test_cost_is_that_of_the_report(made):
+    cost, report = made["cost"], small_emulator.report()
+    assert [row["batch"] for row in cost["batches"]] == [1, 16, 128, 1024]
+    assert cost["us_per_sample"] == cost["batches"][-1]["us_per_sample"] == 1 + 8 / 1024
+    assert cost["multiple_of_arg2000"] == cost["us_per_sample"] / 0.5
+    assert cost["gflops"] == pytest.approx(1e3 * made["network"]["mflop"] / cost["us_per_sample"])
+    assert cost["figure_s4"]["ms"] == 100.5
+    assert cost["machine"] == report.machine.processor
+
+
+def test_without_figure_s4_it_says_nothing_of_it(data):
+    from dataclasses import replace
+
+    report = replace(small_emulator.report(), figure_s4={})
+    card = small_emulator.make_card(data, costs=report)
+    assert card["cost"]["figure_s4"] is None
+    assert "Figure S4" not in bundle.render({**card, "files": FILES})
+
+
+def test_what_is_not_a_number_is_null(data):
+    """R2 of states that all have the same fraction, and of regions without a state."""
+    x = np.repeat(small_emulator.STATES[:1], 3, axis=0)
+    same = Breakdown()
+    same.add(x, np.full((3, 4), 0.5, np.float32), np.full((3, 4), 0.6, np.float32))
+    card = small_emulator.make_card(data, errors=same, arg2000=same)
+    here = [region for region in card["regions"] if region["rows"]]
+    assert len(here) == len(AXES)
+    assert all(region["emulator"]["r2"] is None for region in here)
+    empty = [region for region in card["regions"] if not region["rows"]]
+    assert all(region["emulator"] is None and region["arg2000"] is None for region in empty)
+    text = bundle.render({**card, "files": FILES})
+    assert "| 0 | no state | no state |" in text
+    assert "| none |" in text
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_the_text_shows_what_the_card_holds(made, text):
+    for value in (
+        f"{made['holdout']['mse']:.3e}",
+        f"{made['arg2000']['mse']:.3e}",
+        f"{made['size_of_errors']['emulator']['p999']:.2e}",
+        made["provenance"]["data"]["sha256"],
+        "296 parameters",
+        "100,000 states in batches of 1,024 take 100.5 ms",
+        'aeroact.load("small")',
+        "| temperature | 253 to 273 K |",
+        "A processor, 2500 MHz",
+        *made["limits"],
+        *made["not_intended_use"],
+    ):
+        assert value in text
+    for column in made["columns"]:
+        assert f"| `{column['name']}` | {column['units']} | {column['low']:.4g} |" in text
+
+
+def test_the_text_is_whole_markdown(text):
+    assert not re.search(r"[{}]{2}|{%|\n{3,}", text)
+    assert text.count("```") == 2
+    lines = text.split("\n")
+    for above, line in pairwise(lines):
+        if above.startswith("|") and line.startswith("|"):
+            assert above.count("|") == line.count("|"), line
+        # A table or a heading begins after an empty line.
+        if line.startswith(("#", "![")) or (line.startswith("|") and not above.startswith("|")):
+            assert above == "", line
+
+
+def test_the_lines_of_python_in_it_work(text, data, tmp_path, monkeypatch):
+    small_emulator.write_bundle(tmp_path / "small", data)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"x": small_emulator.STATES[:9]}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 - our own
+    assert names["fn"].shape == (9, 4)
+    assert names["inside"].all()
+
+
+def test_options_are_told(data):
+    tried = [
+        {"name": "dead units", "kept": True, "reason": "3 of 20 removed, exact"},
+        {"name": "int8", "kept": False, "reason": "the MSE grows by 12 %"},
+    ]
+    card = small_emulator.make_card(data, guard=True, optimized=tried)
+    text = bundle.render({**card, "files": FILES})
+    assert "`in_domain` (uint8)" in text
+    assert "- dead units: kept, 3 of 20 removed, exact\n" in text
+    assert "- int8: not kept, the MSE grows by 12 %\n" in text
+    guarded = Emulator(small_emulator.onnx_of(card))
+    assert [output.name for output in guarded.session.get_outputs()] == ["fn", "in_domain"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("holdout", None),
+        ("holdout.mse", "small"),
+        ("holdout.mse", True),
+        ("holdout.r2", None),
+        ("network.guard", 0),
+        ("parity.bound", ...),
+        ("files", ...),
+        ("provenance.data", 3),
+        ("columns", {}),
+    ],
+)
+def test_faults_are_named(made, path, value):
+    spoilt = json.loads(json.dumps(made))
+    *parents, last = path.split(".")
+    inner = spoilt
+    for key in parents:
+        inner = inner[key]
+    inner.pop(last)
+    if value is not ...:
+        inner[last] = value
+    found = faults(spoilt)
+    assert found
+    assert all(fault.startswith(path) for fault in found)
+
+
+def test_a_column_without_bounds_is_named(made):
+    spoilt = json.loads(json.dumps(made))
+    del spoilt["columns"][3]["low"]
+    assert faults(spoilt) == ["columns[3] lacks low"]
+
+
+@pytest.mark.parametrize("what", [None, [], "card", 3])
+def test_what_is_no_object_is_no_card(what):
+    assert len(faults(what)) == 1
+
+
+def test_intervals_in_words():
+    tair = next(axis for axis in AXES if axis.key == "tair")
+    assert [interval(tair, low, high) for low, high in tair.intervals] == [
+        "below 253 K",
+        "253 to 273 K",
+        "273 to 293 K",
+        "293 K and above",
+    ]
+    rh = next(axis for axis in AXES if axis.key == "rh")
+    assert interval(rh, 0.5, 0.8) == "0.5 to 0.8"
