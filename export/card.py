@@ -96,7 +96,7 @@ def make(
     guard : bool
         Whether the ONNX file has the output ``in_domain``.
     optimized : sequence of mapping, optional
-        What was tried to make it smaller or faster: ``name``, ``kept``, ``reason``.
+        What was tried to make it smaller or faster, as `optimize.records` has it.
 
     Returns
     -------

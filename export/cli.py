@@ -97,9 +97,8 @@ def export(
         console.progress,
     )
     _show(folder, exported.ranking, batch, [json_file, csv_file, markdown_file])
-    for variant in exported.variants:
-        verdict = "kept" if variant.kept else "no"
-        print(f"{variant.name}: {verdict}: {variant.how}; {variant.reason}")
+    for form in exported.card["optimized"] or []:
+        print(f"{form['name']}: {form['verdict']}: {form['how']}; {form['reason']}")
     print(f"Picked trial {exported.chosen.trial.name}, {pick}: {exported.meaning}.")
     print(f"Emulator: {out}/emulator.onnx")
     print(f"Its card: {out}/CARD.md")

@@ -194,11 +194,20 @@ def kept(variants: Sequence[Variant]) -> Variant:
     return best
 
 
-def record(variant: Variant, plain: Variant) -> dict[str, Any]:
-    """Return a form as what JSON can hold, with its time relative to the plain form's."""
+def records(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """Return the forms as what JSON can hold, with their times relative to the plain form's."""
+    taken = kept(variants)
+    return [_record(v, variants[0], "taken" if v is taken else _VERDICT[v.kept]) for v in variants]
+
+
+_VERDICT = {True: "good enough", False: "no"}
+
+
+def _record(variant: Variant, plain: Variant, verdict: str) -> dict[str, Any]:
     timing = None if variant.timing is None else asdict(variant.timing)
     return {
         "name": variant.name,
+        "verdict": verdict,
         "how": variant.how,
         "nodes": list(widths(variant.layers)),
         "params": variant.params,

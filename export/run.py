@@ -14,7 +14,6 @@ from aeroact.export.convert import layers_of, restated, to_onnx
 from aeroact.export.cost_figure import accuracy_against_cost
 from aeroact.export.holdout import Holdout, arg2000_errors, predict_arg2000
 from aeroact.export.layers import params, widths
-from aeroact.export.optimize import Variant
 from aeroact.export.rank import Candidate, pick, ranking
 from aeroact.export.regions import Breakdown
 from aeroact.files import require_writable
@@ -107,8 +106,6 @@ class Exported:
         The pick.
     meaning : str
         The rule in words.
-    variants : list of Variant
-        What was tried to make it smaller or faster.
     card : dict
         The model card.
     """
@@ -116,7 +113,6 @@ class Exported:
     ranking: Ranking
     chosen: Candidate
     meaning: str
-    variants: list[Variant]
     card: dict[str, Any]
 
 
@@ -297,7 +293,8 @@ def export(
     )
     normalization = folder.normalization()
     layers = layers_of(load_network(folder, chosen.trial))
-    onnx, totals, variants = chosen.onnx, chosen.trial.holdout, []
+    onnx, totals = chosen.onnx, chosen.trial.holdout
+    variants: list[optimize.Variant] = []
     x, fn = holdout.first(_TRIED_STATES)
     if form.optimize:
         metadata = _metadata(folder, chosen.trial, totals)
@@ -349,7 +346,7 @@ def export(
         bound=bound if np.isfinite(bound) else 2 * largest,
         provenance=_provenance(folder, chosen.trial, holdout),
         guard=form.guard,
-        optimized=[optimize.record(v, variants[0]) for v in variants] if variants else None,
+        optimized=optimize.records(variants) if variants else None,
     )
     drawing = figure.predicted_against_simulated(
         fn,
@@ -372,7 +369,7 @@ def export(
             bundle.RANKING_FILE: partial(table.write, records=ranked.records),
         },
     )
-    return Exported(ranked, chosen, meaning, variants, content)
+    return Exported(ranked, chosen, meaning, content)
 
 
 def _breakdowns(

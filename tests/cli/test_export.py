@@ -141,7 +141,9 @@ def test_a_guard_and_other_forms_are_told_and_kept(optimized, finished_run, data
     assert all(form["reason"] for form in tried.values())
     for form in tried.values():
         assert not form["kept"] or form["mse_growth"] <= 0.01
-        assert form["name"] in printed
+        assert f"{form['name']}: {form['verdict']}: " in printed
+    (taken,) = (form for form in tried.values() if form["verdict"] == "taken")
+    assert taken["params"] == card["network"]["params"]
     assert json.loads(emulator.metadata["nodes"]) == card["network"]["nodes"]
     assert float(emulator.metadata["holdout_mse"]) == card["holdout"]["mse"]
     done = run_command("aeroact-export", "verify", folder, "--data", dataset_file)
