@@ -140,16 +140,33 @@ def test_the_lines_of_python_in_it_work(text, data, tmp_path, monkeypatch):
     assert names["inside"].all()
 
 
+def tried_form(name, verdict, how, reason, growth):
+    return {
+        "name": name,
+        "verdict": verdict,
+        "how": how,
+        "reason": reason,
+        "params": 1234,
+        "relative_time": 0.9,
+        "mse_growth": growth,
+        "largest_difference": 1e-3,
+        "difference_at_corners": 2e-3,
+    }
+
+
 def test_options_are_told(data):
     tried = [
-        {"name": "dead units", "kept": True, "reason": "3 of 20 removed, exact"},
-        {"name": "int8", "kept": False, "reason": "the MSE grows by 12 %"},
+        tried_form("pruned", "taken", "3 of 20 taken out", "exact", 0.0),
+        tried_form("int8", "no", "kernels in 8 bits", "the MSE grows by 12 %", 0.12),
+        {**tried_form("half", "no", "bf16", "not available here", None), "relative_time": None},
     ]
     card = small_emulator.make_card(data, guard=True, optimized=tried)
     text = bundle.render({**card, "files": FILES})
     assert "`in_domain` (uint8)" in text
-    assert "- dead units: kept, 3 of 20 removed, exact\n" in text
-    assert "- int8: not kept, the MSE grows by 12 %\n" in text
+    assert "| pruned | 1,234 | 0.90 | 0.0e+00 | 1.0e-03 (2.0e-03) | taken |\n" in text
+    assert "| int8 | 1,234 | 0.90 | 1.2e-01 | 1.0e-03 (2.0e-03) | no |\n" in text
+    assert "| half | 1,234 | none | none | 1.0e-03 (2.0e-03) | no |\n" in text
+    assert "- int8: kernels in 8 bits; the MSE grows by 12 %\n" in text
     guarded = Emulator(small_emulator.onnx_of(card))
     assert [output.name for output in guarded.session.get_outputs()] == ["fn", "in_domain"]
 
