@@ -234,7 +234,10 @@ def _convert(
 ) -> tuple[bytes, parity.Parity]:
     model = load_network(folder, trial)
     metadata = _metadata(folder, trial, trial.holdout)
-    onnx = to_onnx(layers_of(model), normalization, metadata, guard=form.guard)
+    try:
+        onnx = to_onnx(layers_of(model), normalization, metadata, guard=form.guard)
+    except AeroactError as error:
+        raise AeroactError(f"{folder.model(trial.name)}: {error}") from error
     emulator = Emulator(onnx)
     parity.require_fractions(emulator)
     return onnx, parity.with_keras(emulator, model, normalization, compared)

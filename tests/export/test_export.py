@@ -4,10 +4,13 @@ import json
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from aeroact import zoo
 from aeroact.export.holdout import Holdout, arg2000_errors
+from aeroact.hpo import network
+from aeroact.hpo.backend import load_backend
 from aeroact.hpo.folder import RunFolder
 from aeroact.metrics import Errors
 
@@ -155,6 +158,30 @@ def test_a_failed_retraining_is_never_picked(run_copy, run_command, tmp_path):
     done = run_command("aeroact-export", run_copy, f"--pick={best['name']}", "--out", out)
     assert done.returncode == 1
     assert "not usable, for the test; there are lightest" in done.stderr
+
+
+def test_a_network_that_cannot_be_exported_is_named_and_the_others_go_on(
+    run_copy, run_command, tmp_path
+):
+    load_backend()
+    import keras
+
+    first, second, _ = sorted((run_copy / "models").iterdir())
+    model = network.load(first)
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    model.save(first)
+    narrow = [keras.Input((15,)), keras.layers.Dense(4, "sigmoid")]
+    keras.Sequential(narrow).save(second)
+    done = run_command("aeroact-export", run_copy, "--out", tmp_path / "emulator")
+    assert done.returncode == 0, done.stderr
+    assert "1 emulators" in done.stdout
+    nan, widths = (f"refused: trial {file.stem}: {file}: " for file in (first, second))
+    assert f"{nan}layer 1 has weights that are not finite" in done.stdout
+    assert f"{widths}layer 1 has kernel (15, 4)" in done.stdout
+    zoo.load(tmp_path / "emulator")
+    said = run_command("aeroact-export", run_copy, f"--pick={first.stem}").stderr
+    assert "not usable" in said
+    assert "not finite" in said
 
 
 def test_without_a_run_it_takes_the_newest(run_copy, run_command, tmp_path):
