@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aeroact import zoo
+from aeroact.export import rewrites, run, verify
 from aeroact.export.holdout import Holdout, arg2000_errors
 from aeroact.hpo import network
 from aeroact.hpo.backend import load_backend
@@ -182,6 +183,24 @@ def test_a_network_that_cannot_be_exported_is_named_and_the_others_go_on(
     said = run_command("aeroact-export", run_copy, f"--pick={first.stem}").stderr
     assert "not usable" in said
     assert "not finite" in said
+
+
+def test_a_quantized_form_keeps_its_own_bound(finished_run, tmp_path, monkeypatch):
+    """It is no form that wins here; with a large --max-growth on another processor it may."""
+
+    def int8(variants):
+        return next(v for v in variants if v.name == "int8-dynamic")
+
+    monkeypatch.setattr(run.optimize, "kept", int8)
+    out = tmp_path / "emulator"
+    form = run.Form(optimize=True, max_growth=100.0)
+    exported = run.export(RunFolder(finished_run), out, run.Choice(), form)
+    assert rewrites.is_quantized((out / "emulator.onnx").read_bytes())
+    card = zoo.load(out).card
+    assert card == {**exported.card, "files": card["files"]}
+    assert 5e-6 < card["parity"]["weights"] < card["parity"]["bound"] < 1
+    assert [f["name"] for f in card["optimized"] if f["verdict"] == "taken"] == ["int8-dynamic"]
+    assert verify.failed(verify.verify(out)) == []
 
 
 def test_without_a_run_it_takes_the_newest(run_copy, run_command, tmp_path):
