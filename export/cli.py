@@ -121,7 +121,6 @@ def rank(
 ) -> None:
     """Rank the retrained networks of a run by accuracy and cost, and write no bundle."""
     from aeroact.export import run as exporting
-    from aeroact.export.cost_figure import accuracy_against_cost
     from aeroact.files import replacing
     from aeroact.hpo.folder import RunFolder
 
@@ -130,11 +129,8 @@ def rank(
     ranking = exporting.rank(folder, choice, progress=console.progress)
     _show(folder, ranking, batch, [json_file, csv_file, markdown_file])
     if figure is not None:
-        drawing = accuracy_against_cost(
-            ranking.records, f"{folder.path.resolve().name}, batch {batch}"
-        )
         with replacing(figure) as part:
-            drawing.savefig(part)
+            exporting.draw(folder, ranking, choice).savefig(part)
 
 
 @parts.command(epilog="Example: aeroact-export bench emulators/default-lightest")
@@ -232,7 +228,7 @@ def _show(folder: "RunFolder", ranking: "Ranking", batch: int, files: "list[Path
     n_trials = len(folder.journal.finished(1))
     title = (
         f"{folder.path}: {n_trials} trials, {len(ranking.candidates)} emulators, "
-        f"{ranking.arg2000.rows:,} holdout states, one core, batch {batch}"
+        f"{ranking.arg2000.total.errors.rows:,} holdout states, one core, batch {batch}"
     )
     console.print_table(table.on_screen(ranking.records, title))
     for line in table.refusals(ranking.refused):

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from aeroact import dataset, schema
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.run import split_of
-from aeroact.metrics import Errors
 from aeroact.physics.arg2000 import arg2000
 
 if TYPE_CHECKING:
@@ -78,11 +77,3 @@ def predict_arg2000(x: NDArray[np.float32]) -> NDArray[np.float64]:
     state = schema.split_state(x.astype(np.float64))
     del state["rh"]  # ARG2000 starts at saturation
     return arg2000(**state).fn
-
-
-def arg2000_errors(holdout: Holdout) -> Errors:
-    """Compare E3SM's parameterization with the parcel model on the holdout."""
-    errors = Errors()
-    for x, fn in holdout.blocks():
-        errors.add(fn, predict_arg2000(x))
-    return errors

@@ -4,7 +4,7 @@ A mean over all states hides the ones that matter to someone: cold air, weak upd
 polluted plumes, states where half of the particles activate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact import schema
+from aeroact.console import Progress
 from aeroact.metrics import Errors
 
 Rows = NDArray[np.floating]
+Predict = Callable[[NDArray[np.float32]], Rows]
 
 
 @dataclass(frozen=True)
@@ -166,3 +168,29 @@ class Breakdown:
         below = np.cumsum(self._counts)
         place = int(np.searchsorted(below, percent / 100 * below[-1]))
         return min(self.largest, _SMALLEST * 10 ** (place / _BINS_PER_DECADE))
+
+
+def breakdowns(
+    blocks: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    predictors: Mapping[str, Predict],
+    progress: Progress | None = None,
+) -> dict[str, Breakdown]:
+    """Return the errors of several predictions in one pass over the rows.
+
+    Parameters
+    ----------
+    blocks : iterable of pairs of ndarray, shapes (m, 16) and (m, 4)
+        States in schema units and simulated fractions.
+    predictors : mapping of str to callable
+        Each takes states, shape (m, 16), and returns fractions, shape (m, 4).
+    progress : Progress, optional
+        Is told the finished rows.
+    """
+    found, done = {name: Breakdown() for name in predictors}, 0
+    for x, fn in blocks:
+        for name, predict in predictors.items():
+            found[name].add(x, fn, predict(x))
+        done += len(x)
+        if progress:
+            progress(done)
+    return found

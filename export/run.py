@@ -12,21 +12,21 @@ from aeroact.errors import AeroactError
 from aeroact.export import bench, bundle, card, figure, optimize, parity, rewrites, table, weights
 from aeroact.export.convert import layers_of, restated, to_onnx
 from aeroact.export.cost_figure import accuracy_against_cost
-from aeroact.export.holdout import Holdout, arg2000_errors, predict_arg2000
+from aeroact.export.holdout import Holdout, predict_arg2000
 from aeroact.export.layers import params, widths
 from aeroact.export.rank import Candidate, pick, ranking
-from aeroact.export.regions import Breakdown
+from aeroact.export.regions import Breakdown, breakdowns
 from aeroact.files import require_writable
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.tables import by_holdout
-from aeroact.metrics import Errors
 from aeroact.normalization import Normalization
 from aeroact.zoo import Emulator
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
 _TRIED_STATES = 200_000
 """Of the holdout, for figures and for trying other forms; as many training states."""
@@ -79,8 +79,8 @@ class Ranking:
         By holdout MSE, best first.
     refused : dict of str to str
         Trials that could not be exported, with the reason.
-    arg2000 : Errors
-        Of ARG2000 on the same holdout.
+    arg2000 : Breakdown
+        Errors of ARG2000 on the same holdout.
     costs : bench.Report
         Times of all of them in one run, by trial.
     records : list of dict
@@ -89,7 +89,7 @@ class Ranking:
 
     candidates: list[Candidate]
     refused: dict[str, str]
-    arg2000: Errors
+    arg2000: Breakdown
     costs: bench.Report
     records: list[table.Record]
 
@@ -218,9 +218,13 @@ def rank(
             if t.name in converted
         ]
     )
-    arg2000 = arg2000_errors(holdout)
+    arg2000 = breakdowns(holdout.blocks(), {"ARG2000": predict_arg2000})["ARG2000"]
     records = table.rows(
-        candidates, arg2000, costs.arg2000, tolerance=choice.tolerance, max_mse=choice.max_mse
+        candidates,
+        arg2000.total.errors,
+        costs.arg2000,
+        tolerance=choice.tolerance,
+        max_mse=choice.max_mse,
     )
     return Ranking(candidates, refused, arg2000, costs, records)
 
@@ -317,7 +321,9 @@ def export(
         kept = optimize.kept(variants)
         onnx, layers = kept.onnx or onnx, kept.layers
 
-    errors, reference = _breakdowns(holdout, Emulator(onnx), progress)
+    with progress("Predicting the holdout", len(holdout), unit="states", after=2.0) as show:
+        predictors = {"emulator": Emulator(onnx).predict}
+        errors = breakdowns(holdout.blocks(), predictors, show)["emulator"]
     if onnx != chosen.onnx:
         totals = card.totals(errors)
         stated = {"holdout_mse": totals["mse"], "holdout_r2": totals["r2"]}
@@ -340,7 +346,7 @@ def export(
         pick=(choice.rule, meaning),
         holdout=totals,
         errors=errors,
-        arg2000=reference,
+        arg2000=ranked.arg2000,
         costs=costs,
         timed_as=chosen.trial.name,
         batch=choice.batch,
@@ -358,9 +364,7 @@ def export(
             "ARG2000": predict_arg2000(x),
         },
     )
-    plane = accuracy_against_cost(
-        ranked.records, f"{folder.path.resolve().name}, batch {choice.batch}"
-    )
+    plane = draw(folder, ranked, choice)
     bundle.write(
         out,
         onnx,
@@ -375,18 +379,10 @@ def export(
     return Exported(ranked, chosen, meaning, content)
 
 
-def _breakdowns(
-    holdout: Holdout, emulator: Emulator, progress: ProgressBar
-) -> tuple[Breakdown, Breakdown]:
-    """Return the errors of an emulator and of ARG2000 on the whole holdout."""
-    errors, reference, done = Breakdown(), Breakdown(), 0
-    with progress("Predicting the holdout", len(holdout), unit="states", after=2.0) as show:
-        for x, fn in holdout.blocks():
-            errors.add(x, fn, emulator.predict(x))
-            reference.add(x, fn, predict_arg2000(x))
-            done += len(x)
-            show(done)
-    return errors, reference
+def draw(folder: RunFolder, ranking: Ranking, choice: Choice) -> "Figure":
+    """Draw accuracy against cost of a run's networks."""
+    title = f"{folder.path.resolve().name}, batch {choice.batch}"
+    return accuracy_against_cost(ranking.records, title)
 
 
 def _provenance(folder: RunFolder, trial: Trial, holdout: Holdout) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from aeroact.export.bundle import CARD_TEXT_FILE, WEIGHTS_FILE
 from aeroact.export.convert import GUARD
 from aeroact.export.holdout import predict_arg2000
 from aeroact.export.layers import Layers
-from aeroact.export.regions import Breakdown
+from aeroact.export.regions import Predict, breakdowns
 from aeroact.export.rewrites import is_quantized
 from aeroact.files import sha256
 from aeroact.hpo.config import project_of
@@ -433,13 +433,17 @@ def _data(card: Card, emulator: Emulator, path: Path, progress: ProgressBar) -> 
         rows = report.usable
         if same:
             rows = split_of(report, project).holdout
-        measured, arg2000, outside = Breakdown(), Breakdown(), 0
+        outside = 0
+
+        def predict(x: NDArray[np.float32]) -> NDArray[np.float32]:
+            nonlocal outside
+            outside += int((~emulator.in_domain(x)).sum())
+            return emulator.predict(x)
+
+        predictors: dict[str, Predict] = {"emulator": predict, "ARG2000": predict_arg2000}
         with progress("Predicting", int(rows.sum()), unit="rows", after=2.0) as show:
-            for x, fn in dataset.stream(ds, rows):
-                measured.add(x, fn, emulator.predict(x))
-                arg2000.add(x, fn, predict_arg2000(x))
-                outside += int((~emulator.in_domain(x)).sum())
-                show(measured.total.errors.rows)
+            compared = breakdowns(dataset.stream(ds, rows), predictors, show)
+    measured, arg2000 = compared["emulator"], compared["ARG2000"]
     errors, said = measured.total.errors, card["holdout"]
     found = f"MSE {errors.mse:.4e} and R2 {errors.r2:.6f} on {errors.rows:,}"
     stated = f"the card says MSE {said['mse']:.4e} and R2 {said['r2']:.6f}"

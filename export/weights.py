@@ -135,12 +135,6 @@ def _require_sound(statistics: dict[str, NDArray]) -> None:
             raise AeroactError(f"{name} has values that make no sense")
 
 
-def predict(path: Path, x: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Evaluate a file that `write` made, in float64: states (n, 16) to fractions (n, 4)."""
-    layers, normalization = read(path)
-    return evaluate(layers, normalization, x)
-
-
 def evaluate(
     layers: Layers, normalization: Normalization, x: NDArray[np.floating]
 ) -> NDArray[np.float64]:

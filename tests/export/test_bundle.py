@@ -12,13 +12,6 @@ from tests.export import small_emulator
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "data.nc"
-    small_emulator.write_data(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def card(data):
     return small_emulator.make_card(data)
 

@@ -19,13 +19,6 @@ FILES = {"emulator.onnx": "0", "weights.nc": "0", "fn.png": "0", "cost.png": "0"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "data.nc"
-    small_emulator.write_data(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def made(data):
     return {**small_emulator.make_card(data), "files": FILES}
 

@@ -9,7 +9,7 @@ import pytest
 
 from aeroact import zoo
 from aeroact.export import rewrites, run, verify
-from aeroact.export.holdout import Holdout, arg2000_errors
+from aeroact.export.holdout import Holdout, predict_arg2000
 from aeroact.hpo import network
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.folder import RunFolder
@@ -62,7 +62,9 @@ def test_the_card_tells_the_emulators_errors(bundle, finished_run):
 
 
 def test_arg2000_stands_beside_it_with_its_own_error(bundle, finished_run):
-    errors = arg2000_errors(Holdout(RunFolder(finished_run)))
+    errors = Errors()
+    for x, fn in Holdout(RunFolder(finished_run)).blocks():
+        errors.add(fn, predict_arg2000(x))
     # Known from the literature: about 1e-2 against a parcel model.
     assert 1e-3 < errors.mse < 5e-2
     assert zoo.load(bundle).card["arg2000"]["mse"] == pytest.approx(errors.mse, rel=1e-12)

@@ -18,13 +18,6 @@ from tests.export import small_emulator
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "data.nc"
-    small_emulator.write_data(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles") / "small"
     small_emulator.write_bundle(folder, data, guard=True)

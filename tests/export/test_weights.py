@@ -58,7 +58,7 @@ def test_it_is_the_network_of_the_onnx_file(file, layers, statistics):
     assert 0 < found.largest <= 1e-6
     assert found.drawn_states == 99_000
     np.testing.assert_allclose(
-        weights.predict(file, compared.x), emulator.predict(compared.x), atol=1e-6
+        weights.evaluate(*weights.read(file), compared.x), emulator.predict(compared.x), atol=1e-6
     )
 
 
