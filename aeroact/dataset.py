@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import aeroact
 from aeroact import schema
 from aeroact.errors import AeroactError
-from aeroact.files import replacing
+from aeroact.files import replacing, writing_netcdf
 from aeroact.schema import MODE_DIM, SAMPLE_DIM, Variable
 
 if TYPE_CHECKING:
@@ -451,13 +451,8 @@ def write_blocks(
         "aeroact_schema_version": schema.SCHEMA_VERSION,
     }
     with replacing(path) as part:
-        try:
+        with writing_netcdf(path):
             written = _write_file(part, iter(blocks), rows, [attrs, own])
-        except RuntimeError as error:  # all that HDF5 says of a full disk
-            raise AeroactError(
-                f"{path}: cannot be written ({error}); is the disk full? Make room and run the "
-                "same command again"
-            ) from error
         if rows is not None and written != rows:
             raise AeroactError(f"{path}: {written:,} rows came, {rows:,} were announced")
 

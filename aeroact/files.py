@@ -126,6 +126,24 @@ def require_writable(path: Path) -> None:
         raise AeroactError(f"{path}: {above} cannot be written to; choose another with --out")
 
 
+@contextmanager
+def writing_netcdf(path: Path) -> Iterator[None]:
+    """Say in one line what HDF5 does not: that a file, `path`, could not be written.
+
+    Raises
+    ------
+    AeroactError
+        Instead of a RuntimeError, which is all that netCDF4 makes of a full disk.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise AeroactError(
+            f"{path}: cannot be written ({error}); is the disk full? Make room and run the "
+            "same command again"
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file (UTF-8), or leave what was there."""
     with replacing(path) as part:

@@ -11,6 +11,7 @@ from aeroact.errors import AeroactError
 from aeroact.export import layers as network
 from aeroact.export.convert import clip_bounds
 from aeroact.export.layers import Layer, Layers
+from aeroact.files import writing_netcdf
 from aeroact.normalization import Normalization, Transform
 
 _STATISTICS = {
@@ -35,6 +36,11 @@ def write(path: Path, layers: Layers, normalization: Normalization) -> None:
     """Write the network to a NetCDF file.
 
     The file's attribute `formula` says how fractions are computed from it.
+
+    Raises
+    ------
+    AeroactError
+        If it cannot be written, on a full disk for example.
     """
     import netCDF4
 
@@ -49,7 +55,7 @@ def write(path: Path, layers: Layers, normalization: Normalization) -> None:
         "low": normalization.low,
         "high": normalization.high,
     }
-    with netCDF4.Dataset(path, "w") as file:
+    with writing_netcdf(path), netCDF4.Dataset(path, "w") as file:
         file.Conventions = "CF-1.11"
         file.title = "Weights of an aerosol activation emulator"
         file.formula = _FORMULA

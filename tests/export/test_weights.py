@@ -117,3 +117,12 @@ def test_a_spoilt_file_is_one_sentence(file, spoil, said):
     with pytest.raises(AeroactError, match=said) as error:
         weights.read(file)
     assert str(file) in str(error.value)
+
+
+def test_a_full_disk_is_one_sentence(layers, statistics, tmp_path, monkeypatch):
+    def full(*args):
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr(netCDF4.Dataset, "createDimension", full)
+    with pytest.raises(AeroactError, match=r"weights.nc: cannot be written .* is the disk full\?"):
+        weights.write(tmp_path / "weights.nc", layers, statistics)
