@@ -87,7 +87,7 @@ contains
   end function c_string
 
   !> A C string as a Fortran string; empty for a null pointer.
-  function f_string(string) result(copy)
+  recursive function f_string(string) result(copy)
     type(c_ptr), intent(in) :: string
     character(len=:), allocatable :: copy
     character(kind=c_char), pointer :: characters(:)

@@ -1,191 +1,133 @@
-!> An emulator loaded from an ONNX file, and its predictions.
+!> An emulator as its user has it: loaded, described, asked for predictions, freed.
 module aeroact_models
-  use, intrinsic :: ieee_exceptions, only: ieee_all, ieee_get_status, ieee_set_halting_mode, &
-    ieee_set_status, ieee_status_type
-  use, intrinsic :: iso_c_binding, only: c_associated, c_char, c_int, c_int64_t, c_loc, &
-    c_null_char, c_null_ptr, c_ptr, c_size_t
-  use, intrinsic :: iso_fortran_env, only: int32, real32, real64
-  use aeroact_dl, only: c_string
-  use aeroact_metadata, only: lookup_metadata
-  use aeroact_ort, only: ORT_ENABLE_ALL, ORT_FLOAT32, ORT_SEQUENTIAL, ort_add_config_entry, &
-    ort_check, ort_create_options, ort_create_session, ort_create_tensor, ort_disable_mem_pattern, &
-    ort_release_options, ort_release_session, ort_release_tensor, ort_run, &
-    ort_set_execution_mode, ort_set_inter_threads, ort_set_intra_threads, ort_set_optimization_level
-  use aeroact_runtime, only: ort_env, ort_memory
-  use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE, AEROACT_SCHEMA_VERSION
-  use aeroact_sessions, only: find_session, keep_session, release_session, session_path
-  use aeroact_signature, only: check_signature, input_name, output_name
-  use aeroact_status, only: AEROACT_INVALID_ARGUMENT, AEROACT_MODEL_INVALID, &
-    AEROACT_MODEL_NOT_FOUND, AEROACT_NO_MEMORY, AEROACT_NO_METADATA, AEROACT_NOT_FINITE, &
-    AEROACT_NOT_INITIALIZED, AEROACT_NOT_LOADED, AEROACT_OK, AEROACT_RUNTIME_FAILED, &
-    AEROACT_SCHEMA_VERSION_MISMATCH, AEROACT_SHAPE_MISMATCH, AEROACT_TOO_MANY_MODELS, fail, succeed
+  use, intrinsic :: iso_c_binding, only: c_associated, c_f_pointer, c_loc
+  use, intrinsic :: iso_fortran_env, only: int64, int8, real32, real64
+  use aeroact_description, only: describe_emulator, read_bounds
+  use aeroact_emulators, only: emulator, find_emulator, keep_emulator, release_emulator
+  use aeroact_evaluation, only: discard, evaluate, prepare, scratch
+  use aeroact_files, only: aeroact_read_file
+  use aeroact_loading, only: load_bytes, load_weights
+  use aeroact_ort, only: ort_release_session
+  use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
+  use aeroact_signature, only: find_entry
+  use aeroact_status, only: AEROACT_NO_COLUMNS, AEROACT_NO_MEMORY, AEROACT_NO_METADATA, &
+    AEROACT_NOT_BOUND, AEROACT_NOT_CONTIGUOUS, AEROACT_NOT_FINITE, AEROACT_NOT_LOADED, &
+    AEROACT_OK, AEROACT_OUT_OF_RANGE, AEROACT_SHAPE_MISMATCH, AEROACT_STATE_NOT_FINITE, &
+    AEROACT_TOO_MANY_MODELS, fail, succeed
+  use aeroact_traps, only: environment, hold_traps, restore_traps
   implicit none
   private
 
   !> An emulator, once loaded.
   !!
   !! A model is a handle: a copy of it is the same emulator, and freeing one frees it for all.
-  !! `load` and `free` belong to one thread at a time; `predict` may be called by many at once.
+  !! `load` and `free` belong to one thread at a time; `predict` and `run` may be called by many.
   type, public :: aeroact_model
     private
-    integer :: number = 0
+    integer(int64) :: number = 0
   contains
-    procedure :: load
-    generic :: predict => predict_r4, predict_r8, predict_column_r4, predict_column_r8
+    generic :: load => load_file, load_content
+    procedure :: describe
     procedure :: metadata
+    procedure :: training_bounds
+    generic :: predict => predict_r4, predict_r8, predict_column_r4, predict_column_r8
+    procedure :: run
     procedure :: free
+    procedure, private :: load_file, load_content
     procedure, private :: predict_r4, predict_r8, predict_column_r4, predict_column_r8
   end type aeroact_model
 
-  ! The names as C strings, with an address to hand to ONNX Runtime.
-  character(kind=c_char, len=*), parameter :: c_input = input_name//c_null_char
-  character(kind=c_char, len=*), parameter :: c_output = output_name//c_null_char
-  character(kind=c_char), target, save :: c_input_name(len(c_input)) = &
-    transfer(c_input, c_null_char, len(c_input))
-  character(kind=c_char), target, save :: c_output_name(len(c_output)) = &
-    transfer(c_output, c_null_char, len(c_output))
+  !> What repeated predictions of one thread need, so that none of them allocates: the caller's
+  !! arrays, which must stay where they are, and scratch. It is not to be copied.
+  type, public :: aeroact_workspace
+    private
+    integer(int64) :: number = 0
+    type(scratch) :: work
+    real(real32), pointer, contiguous :: x4(:, :) => null(), y4(:, :) => null()
+    real(real64), pointer, contiguous :: x8(:, :) => null(), y8(:, :) => null()
+  contains
+    generic :: bind => bind_r4, bind_r8, bind_column_r4, bind_column_r8
+    procedure :: free => free_workspace
+    procedure, private :: bind_r4, bind_r8, bind_column_r4, bind_column_r8
+  end type aeroact_workspace
 
 contains
 
-  !> Load a model from an ONNX file and check that it keeps the schema.
+  !> Load a model from a file and check that it keeps the schema.
   !!
   !! What was loaded before is freed first. If anything fails, the model is not loaded.
-  subroutine load(self, path, stat, errmsg, intra_threads)
+  subroutine load_file(self, path, stat, errmsg, intra_threads, backend)
     class(aeroact_model), intent(inout) :: self
     character(len=*), intent(in) :: path
-      !! the bundle's `emulator.onnx`
+      !! a bundle's folder, or its `emulator.onnx`; or its `weights.nc`, for which the library must
+      !! have been built with netCDF-Fortran and the backend is not to be `ort`
     integer, intent(out) :: stat
       !! `AEROACT_OK`, or what went wrong
     character(len=*), intent(out), optional :: errmsg
       !! what went wrong, in a sentence
     integer, intent(in), optional :: intra_threads
-      !! threads within one prediction; 1 unless given, as suits one MPI rank on one core
+      !! ONNX Runtime's threads within one prediction; 1 unless given, as suits one rank on a core
+    character(len=*), intent(in), optional :: backend
+      !! `ort`: ONNX Runtime (unless given); `native`: Fortran alone; `auto`: for each number of
+      !! columns the faster one, as measured now, so that the last digits may differ between runs
 
-    type(ieee_status_type) :: caller
-    integer :: threads
+    type(emulator) :: loaded
+    integer(int8), allocatable :: bytes(:)
+    character(len=:), allocatable :: file
     logical :: exists
 
     call self%free()
-    threads = 1
-    if (present(intra_threads)) threads = intra_threads
-    inquire (file=trim(path), exist=exists)
-
-    if (.not. c_associated(ort_env)) then
-      call fail(AEROACT_NOT_INITIALIZED, "'"//trim(path)//"' cannot be loaded before ONNX Runtime &
-        &is open. Call aeroact_init first and check its status.", stat, errmsg)
-    else if (threads < 1) then
-      call fail(AEROACT_INVALID_ARGUMENT, "'"//trim(path)//"' is to be loaded with &
-        &intra_threads < 1. Give 1 or more.", stat, errmsg)
-    else if (.not. exists) then
-      call fail(AEROACT_MODEL_NOT_FOUND, "There is no file '"//trim(path)//"'. Give the path of a &
-        &bundle's emulator.onnx.", stat, errmsg)
+    file = trim(path)
+    inquire (file=file//'/emulator.onnx', exist=exists)
+    if (exists) file = file//'/emulator.onnx'
+    call aeroact_read_file(file, bytes, stat, errmsg)
+    if (stat /= AEROACT_OK) return
+    if (index(file, '.nc', back=.true.) == len(file) - 2 .and. len(file) > 2) then
+      call load_weights(file, backend_or_default(backend), loaded, stat, errmsg)
     else
-      ! Threads that a session starts inherit the traps of the thread that loads it.
-      call ieee_get_status(caller)
-      call ieee_set_halting_mode(ieee_all, .false.)
-      call open_session(trim(path), threads, self%number, stat, errmsg)
-      call ieee_set_status(caller)
+      call load_bytes(bytes, file, threads_or_default(intra_threads), &
+        backend_or_default(backend), loaded, stat, errmsg)
     end if
-  end subroutine load
+    if (stat == AEROACT_OK) call keep(self, loaded, stat, errmsg)
+  end subroutine load_file
 
-  !> Predict `fn` for states in single precision, with no copy of contiguous arrays.
-  subroutine predict_r4(self, x, y, stat, errmsg)
+  !> Load a model from the content of an ONNX file: one MPI rank reads it, the others get bytes.
+  subroutine load_content(self, bytes, stat, errmsg, intra_threads, backend)
+    class(aeroact_model), intent(inout) :: self
+    integer(int8), intent(in), contiguous, target :: bytes(:)
+      !! as `aeroact_read_file` gives them; not needed afterwards
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+    integer, intent(in), optional :: intra_threads
+      !! as above
+    character(len=*), intent(in), optional :: backend
+      !! as above
+
+    type(emulator) :: loaded
+
+    call self%free()
+    call load_bytes(bytes, 'the bytes', threads_or_default(intra_threads), &
+      backend_or_default(backend), loaded, stat, errmsg)
+    if (stat == AEROACT_OK) call keep(self, loaded, stat, errmsg)
+  end subroutine load_content
+
+  !> Write some lines about the emulator: its file, its backends, its states and their ranges.
+  subroutine describe(self, unit, stat, errmsg)
     class(aeroact_model), intent(in) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :)
-      !! states (16, ncol) in the schema's order and units
-    real(real32), intent(inout), contiguous, target :: y(:, :)
-      !! activated fractions (4, ncol)
+    integer, intent(in) :: unit
+      !! open for formatted writing
     integer, intent(out) :: stat
       !! `AEROACT_OK`, or what went wrong
     character(len=*), intent(out), optional :: errmsg
       !! what went wrong, in a sentence
 
-    type(ieee_status_type) :: caller
-    type(c_ptr) :: session
+    type(emulator), pointer :: used
 
-    call check_call(self, shape(x), shape(y), session, stat, errmsg)
-    if (stat /= AEROACT_OK .or. size(x, 2) == 0) return
-
-    ! Some operators raise IEEE flags on harmless states; a host model that traps them would die.
-    call ieee_get_status(caller)
-    call ieee_set_halting_mode(ieee_all, .false.)
-    call run(session, session_path(self%number), x, y, stat, errmsg)
-    call ieee_set_status(caller)
-  end subroutine predict_r4
-
-  !> Predict `fn` for states in double precision; the network computes in single precision.
-  subroutine predict_r8(self, x, y, stat, errmsg)
-    class(aeroact_model), intent(in) :: self
-    real(real64), intent(in) :: x(:, :)
-      !! states (16, ncol) in the schema's order and units
-    real(real64), intent(inout) :: y(:, :)
-      !! activated fractions (4, ncol)
-    integer, intent(out) :: stat
-      !! `AEROACT_OK`, or what went wrong
-    character(len=*), intent(out), optional :: errmsg
-      !! what went wrong, in a sentence
-
-    type(ieee_status_type) :: caller
-    real(real32), allocatable, target :: x4(:, :), y4(:, :)
-    type(c_ptr) :: session
-    integer :: refused
-
-    call check_call(self, shape(x), shape(y), session, stat, errmsg)
-    if (stat /= AEROACT_OK .or. size(x, 2) == 0) return
-
-    allocate (x4(size(x, 1), size(x, 2)), y4(size(y, 1), size(y, 2)), stat=refused)
-    if (refused /= 0) then
-      call fail(AEROACT_NO_MEMORY, 'There is no memory for a single-precision copy of the states. &
-        &Predict fewer columns at a time.', stat, errmsg)
-      return
-    end if
-
-    ! As in predict_r4; the conversion to single precision can overflow, too.
-    call ieee_get_status(caller)
-    call ieee_set_halting_mode(ieee_all, .false.)
-    x4 = real(x, real32)
-    call run(session, session_path(self%number), x4, y4, stat, errmsg)
-    if (stat == AEROACT_OK .or. stat == AEROACT_NOT_FINITE) y = real(y4, real64)
-    call ieee_set_status(caller)
-  end subroutine predict_r8
-
-  !> Predict `fn` for one column in single precision.
-  subroutine predict_column_r4(self, x, y, stat, errmsg)
-    class(aeroact_model), intent(in) :: self
-    real(real32), intent(in), contiguous, target :: x(:)
-      !! one state (16) in the schema's order and units
-    real(real32), intent(inout), contiguous, target :: y(:)
-      !! activated fractions (4)
-    integer, intent(out) :: stat
-      !! `AEROACT_OK`, or what went wrong
-    character(len=*), intent(out), optional :: errmsg
-      !! what went wrong, in a sentence
-
-    real(real32), pointer, contiguous :: x_column(:, :), y_column(:, :)
-
-    x_column(1:size(x), 1:1) => x
-    y_column(1:size(y), 1:1) => y
-    call self%predict_r4(x_column, y_column, stat, errmsg)
-  end subroutine predict_column_r4
-
-  !> Predict `fn` for one column in double precision.
-  subroutine predict_column_r8(self, x, y, stat, errmsg)
-    class(aeroact_model), intent(in) :: self
-    real(real64), intent(in), contiguous, target :: x(:)
-      !! one state (16) in the schema's order and units
-    real(real64), intent(inout), contiguous, target :: y(:)
-      !! activated fractions (4)
-    integer, intent(out) :: stat
-      !! `AEROACT_OK`, or what went wrong
-    character(len=*), intent(out), optional :: errmsg
-      !! what went wrong, in a sentence
-
-    real(real64), pointer, contiguous :: x_column(:, :), y_column(:, :)
-
-    x_column(1:size(x), 1:1) => x
-    y_column(1:size(y), 1:1) => y
-    call self%predict_r8(x_column, y_column, stat, errmsg)
-  end subroutine predict_column_r8
+    call require_loaded(self%number, used, stat, errmsg)
+    if (stat == AEROACT_OK) call describe_emulator(used, unit, stat, errmsg)
+  end subroutine describe
 
   !> Read one entry of the model's metadata: schema version, units, bounds, provenance.
   subroutine metadata(self, key, value, stat, errmsg)
@@ -198,13 +140,172 @@ contains
     character(len=*), intent(out), optional :: errmsg
       !! what went wrong, in a sentence
 
-    type(c_ptr) :: session
+    type(emulator), pointer :: used
+    integer :: place
 
     value = ''
-    call check_loaded(self, session, stat, errmsg)
+    call require_loaded(self%number, used, stat, errmsg)
     if (stat /= AEROACT_OK) return
-    call lookup_metadata(session, session_path(self%number), key, value, stat, errmsg)
+    place = find_entry(used%metadata, trim(key))
+    if (place > 0) then
+      value = used%metadata(place)%value
+    else
+      call fail(AEROACT_NO_METADATA, "The metadata of '"//used%name//"' has no key '"//trim(key)// &
+        "'. Check the spelling, or export the model again.", stat, errmsg)
+    end if
   end subroutine metadata
+
+  !> The lowest and the highest value that each column of the state had in the training.
+  subroutine training_bounds(self, low, high, stat, errmsg)
+    class(aeroact_model), intent(in) :: self
+    real(real32), intent(out) :: low(AEROACT_NSTATE), high(AEROACT_NSTATE)
+      !! in the schema's units; 0 if the model does not state them
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    type(emulator), pointer :: used
+
+    low = 0
+    high = 0
+    call require_loaded(self%number, used, stat, errmsg)
+    if (stat == AEROACT_OK) call read_bounds(used, low, high, stat, errmsg)
+  end subroutine training_bounds
+
+  !> Predict `fn` for states in single precision. Nothing is copied.
+  recursive subroutine predict_r4(self, x, y, stat, errmsg, column_stat)
+    class(aeroact_model), intent(in) :: self
+    real(real32), intent(in), target :: x(:, :)
+      !! states (16, ncol) in the schema's order and units, in one piece
+    real(real32), intent(inout), target :: y(:, :)
+      !! activated fractions (4, ncol), in one piece
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+    integer, intent(out), optional :: column_stat(:)
+      !! for each column `AEROACT_OK`, or why its `fn` is not to be used
+
+    type(emulator), pointer :: used
+    type(scratch) :: work
+    real(real32), pointer, contiguous :: x4(:, :), y4(:, :)
+    integer :: n
+
+    n = size(x, 2)
+    call require_call(self%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
+      used, stat, errmsg, column_stat)
+    if (stat /= AEROACT_OK) return
+    call c_f_pointer(c_loc(x(1, 1)), x4, [AEROACT_NSTATE, n])
+    call c_f_pointer(c_loc(y(1, 1)), y4, [AEROACT_NMODES, n])
+    call evaluate(used, work, n, x4, y4, stat, errmsg, column_stat)
+  end subroutine predict_r4
+
+  !> Predict `fn` for states in double precision; the network computes in single precision.
+  recursive subroutine predict_r8(self, x, y, stat, errmsg, column_stat)
+    class(aeroact_model), intent(in) :: self
+    real(real64), intent(in), target :: x(:, :)
+      !! states (16, ncol) in the schema's order and units, in one piece
+    real(real64), intent(inout), target :: y(:, :)
+      !! activated fractions (4, ncol), in one piece
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+    integer, intent(out), optional :: column_stat(:)
+      !! for each column `AEROACT_OK`, or why its `fn` is not to be used
+
+    type(emulator), pointer :: used
+    type(scratch) :: work
+    real(real32), allocatable :: x4(:, :), y4(:, :)
+    integer :: n, refused
+
+    n = size(x, 2)
+    call require_call(self%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
+      used, stat, errmsg, column_stat)
+    if (stat /= AEROACT_OK) return
+    allocate (x4(AEROACT_NSTATE, n), y4(AEROACT_NMODES, n), stat=refused)
+    if (refused == 0) then
+      call evaluate_r8(used, work, n, x, y, x4, y4, stat, errmsg, column_stat)
+    else
+      call fail_memory(stat, errmsg)
+    end if
+  end subroutine predict_r8
+
+  !> Predict `fn` for one column in single precision.
+  recursive subroutine predict_column_r4(self, x, y, stat, errmsg)
+    class(aeroact_model), intent(in) :: self
+    real(real32), intent(in), target :: x(:)
+      !! one state (16) in the schema's order and units, in one piece
+    real(real32), intent(inout), target :: y(:)
+      !! activated fractions (4), in one piece
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    real(real32), pointer :: x_column(:, :), y_column(:, :)
+
+    x_column(1:size(x), 1:1) => x
+    y_column(1:size(y), 1:1) => y
+    call self%predict_r4(x_column, y_column, stat, errmsg)
+  end subroutine predict_column_r4
+
+  !> Predict `fn` for one column in double precision.
+  recursive subroutine predict_column_r8(self, x, y, stat, errmsg)
+    class(aeroact_model), intent(in) :: self
+    real(real64), intent(in), target :: x(:)
+      !! one state (16) in the schema's order and units, in one piece
+    real(real64), intent(inout), target :: y(:)
+      !! activated fractions (4), in one piece
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    real(real64), pointer :: x_column(:, :), y_column(:, :)
+
+    x_column(1:size(x), 1:1) => x
+    y_column(1:size(y), 1:1) => y
+    call self%predict_r8(x_column, y_column, stat, errmsg)
+  end subroutine predict_column_r8
+
+  !> Predict `fn` for the states to which a workspace is bound. No memory is allocated.
+  recursive subroutine run(self, workspace, stat, errmsg, column_stat, ncol)
+    class(aeroact_model), intent(in) :: self
+    type(aeroact_workspace), intent(inout) :: workspace
+      !! of this thread
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+    integer, intent(out), optional :: column_stat(:)
+      !! for each column `AEROACT_OK`, or why its `fn` is not to be used
+    integer, intent(in), optional :: ncol
+      !! how many of the columns to predict, the first ones; all unless given
+
+    type(emulator), pointer :: used
+    integer :: n
+
+    call require_loaded(self%number, used, stat, errmsg)
+    if (stat /= AEROACT_OK) return
+    if (workspace%number /= self%number) then
+      call fail(AEROACT_NOT_BOUND, "The workspace is not bound for '"//used%name//"'. Call bind on &
+        &it first and check its status.", stat, errmsg)
+      return
+    end if
+    n = size(workspace%x4, 2)
+    if (present(ncol)) n = ncol
+    call require_columns(used%name, [AEROACT_NSTATE, n], [AEROACT_NMODES, n], stat, errmsg, &
+      column_stat, size(workspace%x4, 2))
+    if (stat /= AEROACT_OK) return
+    if (associated(workspace%x8)) then
+      call evaluate_r8(used, workspace%work, n, workspace%x8, workspace%y8, workspace%x4, &
+        workspace%y4, stat, errmsg, column_stat)
+    else
+      call evaluate(used, workspace%work, n, workspace%x4, workspace%y4, stat, errmsg, column_stat)
+    end if
+  end subroutine run
 
   !> Release the model. Freeing a model that is not loaded does nothing.
   subroutine free(self, stat, errmsg)
@@ -214,187 +315,286 @@ contains
     character(len=*), intent(out), optional :: errmsg
       !! blank
 
-    type(ieee_status_type) :: caller
+    type(environment) :: caller
 
     if (present(stat)) stat = AEROACT_OK
     if (present(errmsg)) errmsg = ''
-    call ieee_get_status(caller)
-    call ieee_set_halting_mode(ieee_all, .false.)
-    call release_session(self%number)
-    call ieee_set_status(caller)
+    call hold_traps(caller)
+    call release_emulator(self%number)
+    call restore_traps(caller)
     self%number = 0
   end subroutine free
 
-  !> Create a session, check that the model keeps the schema, and only then keep the session.
-  subroutine open_session(path, threads, number, stat, errmsg)
-    character(len=*), intent(in) :: path
-    integer, intent(in) :: threads
-    integer, intent(out) :: number
-      !! the session's number, or 0 if anything failed
+  !> Bind a workspace to a model and to arrays in single precision.
+  recursive subroutine bind_r4(self, model, x, y, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    type(aeroact_model), intent(in) :: model
+    real(real32), intent(in), target :: x(:, :)
+      !! states (16, ncol), in one piece; the actual argument is a TARGET and stays where it is
+    real(real32), intent(inout), target :: y(:, :)
+      !! activated fractions (4, ncol), likewise
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    type(emulator), pointer :: used
+
+    call self%free()
+    call require_call(model%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
+      used, stat, errmsg)
+    if (stat /= AEROACT_OK) return
+    call c_f_pointer(c_loc(x(1, 1)), self%x4, shape(x))
+    call c_f_pointer(c_loc(y(1, 1)), self%y4, shape(y))
+    call finish_binding(self, model, used, stat, errmsg)
+  end subroutine bind_r4
+
+  !> Bind a workspace to a model and to arrays in double precision.
+  recursive subroutine bind_r8(self, model, x, y, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    type(aeroact_model), intent(in) :: model
+    real(real64), intent(in), target :: x(:, :)
+      !! states (16, ncol), in one piece; the actual argument is a TARGET and stays where it is
+    real(real64), intent(inout), target :: y(:, :)
+      !! activated fractions (4, ncol), likewise
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    type(emulator), pointer :: used
+    integer :: refused
+
+    call self%free()
+    call require_call(model%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
+      used, stat, errmsg)
+    if (stat /= AEROACT_OK) return
+    allocate (self%x4(AEROACT_NSTATE, size(x, 2)), stat=refused)
+    if (refused == 0) then
+      allocate (self%y4(AEROACT_NMODES, size(y, 2)), stat=refused)
+      if (refused /= 0) deallocate (self%x4)
+    end if
+    if (refused /= 0) then
+      call fail_memory(stat, errmsg)
+      return
+    end if
+    self%x4 = 0
+    self%y4 = 0
+    call c_f_pointer(c_loc(x(1, 1)), self%x8, shape(x))
+    call c_f_pointer(c_loc(y(1, 1)), self%y8, shape(y))
+    call finish_binding(self, model, used, stat, errmsg)
+  end subroutine bind_r8
+
+  !> Bind a workspace to a model and to one column in single precision.
+  recursive subroutine bind_column_r4(self, model, x, y, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    type(aeroact_model), intent(in) :: model
+    real(real32), intent(in), target :: x(:)
+      !! one state (16), in one piece; the actual argument is a TARGET and stays where it is
+    real(real32), intent(inout), target :: y(:)
+      !! activated fractions (4), likewise
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    real(real32), pointer :: x_column(:, :), y_column(:, :)
+
+    x_column(1:size(x), 1:1) => x
+    y_column(1:size(y), 1:1) => y
+    call self%bind_r4(model, x_column, y_column, stat, errmsg)
+  end subroutine bind_column_r4
+
+  !> Bind a workspace to a model and to one column in double precision.
+  recursive subroutine bind_column_r8(self, model, x, y, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    type(aeroact_model), intent(in) :: model
+    real(real64), intent(in), target :: x(:)
+      !! one state (16), in one piece; the actual argument is a TARGET and stays where it is
+    real(real64), intent(inout), target :: y(:)
+      !! activated fractions (4), likewise
+    integer, intent(out) :: stat
+      !! `AEROACT_OK`, or what went wrong
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    real(real64), pointer :: x_column(:, :), y_column(:, :)
+
+    x_column(1:size(x), 1:1) => x
+    y_column(1:size(y), 1:1) => y
+    call self%bind_r8(model, x_column, y_column, stat, errmsg)
+  end subroutine bind_column_r8
+
+  !> Let go of the arrays and of the scratch. Freeing a workspace that is not bound does nothing.
+  recursive subroutine free_workspace(self, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    integer, intent(out), optional :: stat
+      !! always `AEROACT_OK`: nothing in a release can fail
+    character(len=*), intent(out), optional :: errmsg
+      !! blank
+
+    type(environment) :: caller
+
+    if (present(stat)) stat = AEROACT_OK
+    if (present(errmsg)) errmsg = ''
+    call hold_traps(caller)
+    call discard(self%work)
+    call restore_traps(caller)
+    ! Only for a caller with double precision are the single-precision arrays ours.
+    if (associated(self%x8)) deallocate (self%x4, self%y4)
+    nullify (self%x4, self%y4, self%x8, self%y8)
+    self%number = 0
+  end subroutine free_workspace
+
+  !> Prepare the scratch for the arrays, and only then call the workspace bound.
+  recursive subroutine finish_binding(self, model, used, stat, errmsg)
+    class(aeroact_workspace), intent(inout) :: self
+    type(aeroact_model), intent(in) :: model
+    type(emulator), intent(in) :: used
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
-    type(c_ptr) :: options, session
-
-    number = 0
-    call create_options(threads, options, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    call ort_check(ort_create_session(ort_env, c_string(path), options, session), &
-      AEROACT_MODEL_INVALID, "'"//path//"' cannot be opened as an ONNX model. Copy or export it &
-      &again.", stat, errmsg)
-    call ort_release_options(options)
-    if (stat /= AEROACT_OK) return
-
-    call check_signature(session, path, stat, errmsg)
-    if (stat == AEROACT_OK) call check_schema_version(session, path, stat, errmsg)
+    call prepare(used, self%work, size(self%x4, 2), self%x4, self%y4, stat, errmsg)
     if (stat == AEROACT_OK) then
-      call keep_session(session, path, number)
-      if (number == 0) call fail(AEROACT_TOO_MANY_MODELS, "'"//path//"' is one model too many. &
-        &Call free on those that are no longer needed.", stat, errmsg)
+      self%number = model%number
+    else
+      call self%free()
     end if
-    if (stat /= AEROACT_OK) call ort_release_session(session)
-  end subroutine open_session
+  end subroutine finish_binding
 
-  !> Session options that suit a rank of a climate model: no hidden threads, no spinning.
-  subroutine create_options(threads, options, stat, errmsg)
-    integer, intent(in) :: threads
-    type(c_ptr), intent(out) :: options
-    integer, intent(out) :: stat
-    character(len=*), intent(out), optional :: errmsg
-
-    call refuse(ort_create_options(options))
-    if (stat /= AEROACT_OK) return
-    call refuse(ort_set_execution_mode(options, ORT_SEQUENTIAL))
-    if (stat == AEROACT_OK) call refuse(ort_set_optimization_level(options, ORT_ENABLE_ALL))
-    if (stat == AEROACT_OK) call refuse(ort_set_intra_threads(options, int(threads, c_int)))
-    if (stat == AEROACT_OK) call refuse(ort_set_inter_threads(options, 1_c_int))
-    if (stat == AEROACT_OK) call refuse(ort_add_config_entry(options, &
-      c_string('session.intra_op.allow_spinning'), c_string('0')))
-    ! Such patterns are kept for every ncol ever seen, and ncol changes from call to call.
-    if (stat == AEROACT_OK) call refuse(ort_disable_mem_pattern(options))
-    if (stat /= AEROACT_OK) call ort_release_options(options)
-
-  contains
-
-    subroutine refuse(status)
-      type(c_ptr), intent(in) :: status
-
-      call ort_check(status, AEROACT_RUNTIME_FAILED, &
-        'ONNX Runtime refuses an option of the session. Try another version of it.', stat, errmsg)
-    end subroutine refuse
-
-  end subroutine create_options
-
-  !> A model must say which schema it was trained in: columns have no other names than this.
-  subroutine check_schema_version(session, path, stat, errmsg)
-    type(c_ptr), intent(in) :: session
-    character(len=*), intent(in) :: path
-    integer, intent(out) :: stat
-    character(len=*), intent(out), optional :: errmsg
-
-    character(len=:), allocatable :: version
-
-    call lookup_metadata(session, path, 'schema_version', version, stat, errmsg)
-    if (stat == AEROACT_NO_METADATA) then
-      call fail(AEROACT_SCHEMA_VERSION_MISMATCH, "'"//path//"' states no schema_version in its &
-        &metadata. Export the model with aeroact-export.", stat, errmsg)
-    else if (stat == AEROACT_OK .and. version /= AEROACT_SCHEMA_VERSION) then
-      call fail(AEROACT_SCHEMA_VERSION_MISMATCH, "'"//path//"' has schema version '"//version// &
-        "', and this library speaks version '"//AEROACT_SCHEMA_VERSION//"'. Use a model and a &
-        &library of one release.", stat, errmsg)
-    end if
-  end subroutine check_schema_version
-
-  !> The model's session, if it is loaded.
-  subroutine check_loaded(self, session, stat, errmsg)
-    class(aeroact_model), intent(in) :: self
-    type(c_ptr), intent(out) :: session
+  !> Enter an emulator under the model's handle.
+  subroutine keep(self, loaded, stat, errmsg)
+    class(aeroact_model), intent(inout) :: self
+    type(emulator), intent(in) :: loaded
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
     call succeed(stat, errmsg)
-    session = find_session(self%number)
-    if (.not. c_associated(session)) then
-      call fail(AEROACT_NOT_LOADED, &
-        'The model is not loaded. Call load on it first and check its status.', stat, errmsg)
-    end if
-  end subroutine check_loaded
+    call keep_emulator(loaded, self%number)
+    if (self%number /= 0) return
+    if (c_associated(loaded%session)) call ort_release_session(loaded%session)
+    call fail(AEROACT_TOO_MANY_MODELS, "'"//loaded%name//"' is one model too many. Call free on &
+      &those that are no longer needed.", stat, errmsg)
+  end subroutine keep
 
-  !> The model's session, if it is loaded and the arrays have the schema's shapes.
-  subroutine check_call(self, x_shape, y_shape, session, stat, errmsg)
-    class(aeroact_model), intent(in) :: self
-    integer, intent(in) :: x_shape(2), y_shape(2)
-    type(c_ptr), intent(out) :: session
+  !> Predict by way of single precision.
+  recursive subroutine evaluate_r8(used, work, ncol, x, y, x4, y4, stat, errmsg, column_stat)
+    type(emulator), intent(in) :: used
+    type(scratch), intent(inout) :: work
+    integer, intent(in) :: ncol
+    real(real64), intent(in) :: x(AEROACT_NSTATE, ncol)
+    real(real64), intent(inout) :: y(AEROACT_NMODES, ncol)
+    real(real32), intent(inout) :: x4(AEROACT_NSTATE, ncol), y4(AEROACT_NMODES, ncol)
+    integer, intent(out) :: stat
+    character(len=*), intent(out), optional :: errmsg
+    integer, intent(out), optional :: column_stat(:)
+
+    type(environment) :: caller
+
+    ! What is finite in double precision can overflow in single.
+    call hold_traps(caller)
+    x4 = real(x, real32)
+    call evaluate(used, work, ncol, x4, y4, stat, errmsg, column_stat)
+    select case (stat)
+    case (AEROACT_OK, AEROACT_STATE_NOT_FINITE, AEROACT_NOT_FINITE, AEROACT_OUT_OF_RANGE)
+      y = real(y4, real64)
+    end select
+    call restore_traps(caller)
+  end subroutine evaluate_r8
+
+  !> The emulator of a handle, if there is one.
+  recursive subroutine require_loaded(number, used, stat, errmsg)
+    integer(int64), intent(in) :: number
+    type(emulator), pointer, intent(out) :: used
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
+    used => find_emulator(number)
+    if (associated(used)) then
+      call succeed(stat, errmsg)
+    else
+      call fail(AEROACT_NOT_LOADED, &
+        'The model is not loaded. Call load on it first and check its status.', stat, errmsg)
+    end if
+  end subroutine require_loaded
+
+  !> The emulator of a handle, if there is one and the arrays are such as it takes.
+  recursive subroutine require_call(number, x_shape, y_shape, one_piece, used, stat, errmsg, &
+    column_stat)
+    integer(int64), intent(in) :: number
+    integer, intent(in) :: x_shape(2), y_shape(2)
+    logical, intent(in) :: one_piece
+    type(emulator), pointer, intent(out) :: used
+    integer, intent(out) :: stat
+    character(len=*), intent(out), optional :: errmsg
+    integer, intent(inout), optional :: column_stat(:)
+
+    call require_loaded(number, used, stat, errmsg)
+    if (stat /= AEROACT_OK) return
+    call require_columns(used%name, x_shape, y_shape, stat, errmsg, column_stat, x_shape(2))
+    if (stat /= AEROACT_OK .or. one_piece) return
+    call fail(AEROACT_NOT_CONTIGUOUS, "The arrays for '"//used%name//"' do not lie in one piece: &
+      &pass whole arrays or x(:, first:last), or copy the columns together first.", stat, errmsg)
+  end subroutine require_call
+
+  !> The arrays have the schema's shapes, and there are columns, but no more than are bound.
+  recursive subroutine require_columns(name, x_shape, y_shape, stat, errmsg, column_stat, most)
+    character(len=*), intent(in) :: name
+    integer, intent(in) :: x_shape(2), y_shape(2)
+    integer, intent(out) :: stat
+    character(len=*), intent(out), optional :: errmsg
+    integer, intent(inout), optional :: column_stat(:)
+    integer, intent(in) :: most
+
     character(len=200) :: shapes
 
-    call check_loaded(self, session, stat, errmsg)
-    if (stat /= AEROACT_OK) return
+    call succeed(stat, errmsg)
     if (x_shape(1) /= AEROACT_NSTATE .or. y_shape(1) /= AEROACT_NMODES &
       .or. x_shape(2) /= y_shape(2)) then
       write (shapes, '(6(a, i0), a)') 'The arrays are x(', x_shape(1), ', ', x_shape(2), &
         ') and y(', y_shape(1), ', ', y_shape(2), '); pass x(', AEROACT_NSTATE, ', ncol) and y(', &
-        AEROACT_NMODES, ", ncol) to predict with '"
-      call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//session_path(self%number)//"'.", stat, errmsg)
+        AEROACT_NMODES, ", ncol) to '"
+      call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'.", stat, errmsg)
+    else if (x_shape(2) == 0) then
+      call fail(AEROACT_NO_COLUMNS, "There is no column to predict with '"//name//"'. Leave the &
+        &call out where ncol is 0.", stat, errmsg)
+    else if (x_shape(2) < 0 .or. x_shape(2) > most) then
+      write (shapes, '(2(a, i0), a)') 'ncol is ', x_shape(2), ', but the workspace is bound to ', &
+        most, " columns for '"
+      call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'. Bind it to larger arrays.", &
+        stat, errmsg)
+    else if (present(column_stat)) then
+      if (size(column_stat) < x_shape(2)) then
+        write (shapes, '(2(a, i0), a)') 'column_stat has ', size(column_stat), &
+          ' elements; pass ', x_shape(2), ", one for each column, to '"
+        call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'.", stat, errmsg)
+      end if
     end if
-  end subroutine check_call
+  end subroutine require_columns
 
-  !> Run the network on the caller's arrays: x(16, ncol) is its tensor [ncol, 16], y likewise.
-  subroutine run(session, path, x, y, stat, errmsg)
-    type(c_ptr), intent(in) :: session
-    character(len=*), intent(in) :: path
-    real(real32), intent(in), contiguous, target :: x(:, :)
-    real(real32), intent(inout), contiguous, target :: y(:, :)
+  !> There is no memory for a copy in single precision.
+  recursive subroutine fail_memory(stat, errmsg)
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
-    character(len=:), allocatable :: sentence
-    type(c_ptr) :: input, output(1)
+    call fail(AEROACT_NO_MEMORY, 'There is no memory for a single-precision copy of the states. &
+      &Predict fewer columns at a time.', stat, errmsg)
+  end subroutine fail_memory
 
-    sentence = "'"//path//"' failed to predict. Keep the scheme that it replaces."
-    call wrap(c_loc(x), shape(x), input)
-    if (stat /= AEROACT_OK) return
-    call wrap(c_loc(y), shape(y), output(1))
-    if (stat == AEROACT_OK) then
-      call ort_check(ort_run(session, c_null_ptr, [c_loc(c_input_name)], [input], 1_c_size_t, &
-        [c_loc(c_output_name)], 1_c_size_t, output), AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-      call ort_release_tensor(output(1))
-    end if
-    call ort_release_tensor(input)
+  pure function threads_or_default(intra_threads) result(threads)
+    integer, intent(in), optional :: intra_threads
+    integer :: threads
 
-    if (stat == AEROACT_OK .and. .not. all(is_finite(y))) then
-      call fail(AEROACT_NOT_FINITE, "'"//path//"' predicted a NaN or an infinity. Check the &
-        &states for values that are not finite, and use another scheme for these columns.", &
-        stat, errmsg)
-    end if
+    threads = 1
+    if (present(intra_threads)) threads = intra_threads
+  end function threads_or_default
 
-  contains
+  pure function backend_or_default(backend) result(chosen)
+    character(len=*), intent(in), optional :: backend
+    character(len=:), allocatable :: chosen
 
-    subroutine wrap(data, extents, tensor)
-      type(c_ptr), intent(in) :: data
-      integer, intent(in) :: extents(2)
-      type(c_ptr), intent(out) :: tensor
-
-      integer(c_int64_t) :: tensor_shape(2)
-
-      tensor_shape = extents(2:1:-1)
-      call ort_check(ort_create_tensor(ort_memory, data, &
-        int(4*product(tensor_shape), c_size_t), tensor_shape, 2_c_size_t, ORT_FLOAT32, tensor), &
-        AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    end subroutine wrap
-
-  end subroutine run
-
-  !> Whether a number is neither NaN nor infinite, read from its bits: a comparison could raise
-  !! a flag, and -ffast-math assumes the answer.
-  elemental function is_finite(number)
-    real(real32), intent(in) :: number
-    logical :: is_finite
-    integer(int32), parameter :: exponent_bits = int(z'7F800000', int32)
-
-    is_finite = iand(transfer(number, exponent_bits), exponent_bits) /= exponent_bits
-  end function is_finite
+    chosen = 'ort'
+    if (present(backend)) chosen = trim(backend)
+  end function backend_or_default
 
 end module aeroact_models

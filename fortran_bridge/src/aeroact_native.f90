@@ -11,14 +11,15 @@
 !! not always in the same order. What threads enter is `recursive`, or gfortran's -fcheck=recursion
 !! would stop them.
 module aeroact_native
-  use, intrinsic :: iso_fortran_env, only: int32, real32
+  use, intrinsic :: iso_fortran_env, only: int32, real32, real64
+  use aeroact_floats, only: infinity_bits, is_finite
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
   use aeroact_status, only: AEROACT_INVALID_ARGUMENT, AEROACT_NO_MEMORY, AEROACT_NOT_LOADED, &
     AEROACT_OK, AEROACT_SHAPE_MISMATCH, fail, succeed
   implicit none
   private
 
-  public :: native_create, native_predict
+  public :: native_create, native_predict, native_prepare, native_widths
 
   integer, parameter :: STRIP = 16
     !! samples of an inner loop: one vector of AVX-512, two of AVX2, four of SSE2
@@ -33,8 +34,6 @@ module aeroact_native
     !! log(2) to 9 bits, so that its product with an exponent is exact
   real(real32), parameter :: ln2_low = -2.12194440e-4_real32
     !! what is missing from log(2)
-  integer(int32), parameter :: infinity = int(z'7F800000', int32)
-    !! the bits of infinity; those of a NaN are above, its sign aside
 
   !> A dense layer; the outputs are filled up with zeros to whole groups of LANES.
   type :: dense_layer
@@ -84,6 +83,7 @@ contains
       !! what went wrong, in a sentence
 
     type(dense_layer), allocatable :: layers(:)
+    real(real32), dimension(AEROACT_NSTATE) :: low, high
     integer :: i, n_in, n_out, first, refused, n_layers
 
     n_layers = size(widths) - 1
@@ -110,6 +110,14 @@ contains
         &bound is above the upper one. Export it again.')
       return
     end if
+    ! The floor of a logarithm is one more lower bound.
+    low = merge(max(clip_low, floor), clip_low, is_log)
+    high = max(low, clip_high)
+    if (.not. is_bounded(widths, weights, low, high, is_log, mean, std)) then
+      call refuse('A sum in the network could overflow for some state: its weights are too large. &
+        &Export it again.')
+      return
+    end if
 
     allocate (layers(n_layers), stat=refused)
     first = 0
@@ -129,9 +137,8 @@ contains
 
     call move_alloc(layers, network%layers)
     network%width = LANES*((maxval(widths) + LANES - 1)/LANES)
-    ! The floor of a logarithm is one more lower bound.
-    network%low = merge(max(clip_low, floor), clip_low, is_log)
-    network%high = max(network%low, clip_high)
+    network%low = low
+    network%high = high
     network%is_log = is_log
     network%mean = mean
     network%scale = 1/std
@@ -146,6 +153,42 @@ contains
     end subroutine refuse
 
   end subroutine native_create
+
+  !> Whether no state can make a sum in the network overflow: the largest magnitude of each
+  !! activation, for all states within the bounds, is carried from layer to layer.
+  pure function is_bounded(widths, weights, low, high, is_log, mean, std) result(bounded)
+    integer, intent(in) :: widths(:)
+    real(real32), intent(in) :: weights(:)
+    real(real32), dimension(AEROACT_NSTATE), intent(in) :: low, high, mean, std
+    logical, intent(in) :: is_log(AEROACT_NSTATE)
+    logical :: bounded
+
+    real(real64), allocatable :: largest(:), sums(:)
+    real(real64) :: ends(2)
+    integer :: first, i, k
+
+    bounded = .false.
+    allocate (largest(AEROACT_NSTATE))
+    do k = 1, AEROACT_NSTATE
+      ends = [low(k), high(k)]
+      if (is_log(k)) ends = log(ends)
+      largest(k) = maxval(abs(ends - mean(k)))/std(k)
+    end do
+    first = 1
+    do i = 1, size(widths) - 1
+      allocate (sums(widths(i + 1)))
+      sums = abs(weights(first + widths(i)*widths(i + 1):first + (widths(i) + 1)*widths(i + 1) - 1))
+      do k = 1, widths(i)
+        sums = sums + largest(k)*abs(weights(first:first + widths(i + 1) - 1))
+        first = first + widths(i + 1)
+      end do
+      first = first + widths(i + 1)
+      ! A tenth of the range is left to rounding.
+      if (maxval(sums) > 0.1_real64*huge(1.0_real32)) return
+      call move_alloc(sums, largest)
+    end do
+    bounded = .true.
+  end function is_bounded
 
   !> Predict `fn` for states. A state that holds a NaN gets NaN, with no IEEE flag raised.
   pure recursive subroutine native_predict(network, workspace, x, fn, stat, errmsg)
@@ -176,7 +219,7 @@ contains
       return
     end if
 
-    call reserve(workspace, TILE*network%width, refused)
+    call reserve(workspace, merge(1, TILE, n <= FEW)*network%width, refused)
     if (refused /= 0) then
       call fail(AEROACT_NO_MEMORY, 'There is no memory for the scratch of the network.', &
         stat, errmsg)
@@ -194,6 +237,38 @@ contains
       end if
     end do
   end subroutine native_predict
+
+  !> Allocate the scratch, so that `native_predict` need not.
+  pure subroutine native_prepare(network, workspace, stat, errmsg)
+    type(native_network), intent(in) :: network
+    type(native_workspace), intent(inout) :: workspace
+    integer, intent(out) :: stat
+      !! `AEROACT_OK` or `AEROACT_NO_MEMORY`
+    character(len=*), intent(out), optional :: errmsg
+      !! what went wrong, in a sentence
+
+    integer :: refused
+
+    call reserve(workspace, TILE*network%width, refused)
+    if (refused == 0) then
+      call succeed(stat, errmsg)
+    else
+      call fail(AEROACT_NO_MEMORY, 'There is no memory for the scratch of the network.', &
+        stat, errmsg)
+    end if
+  end subroutine native_prepare
+
+  !> Nodes of the hidden layers.
+  pure function native_widths(network) result(widths)
+    type(native_network), intent(in) :: network
+    integer, allocatable :: widths(:)
+
+    integer :: i
+
+    widths = [integer ::]
+    if (.not. allocated(network%layers)) return
+    widths = [(size(network%layers(i)%kernel, 2), i=2, size(network%layers))]
+  end function native_widths
 
   !> Lay out the weights of a layer as the inner loops read them.
   pure subroutine pack_layer(kernel, bias, layer, refused)
@@ -292,7 +367,7 @@ contains
         !$omp simd private(bits, is_nan)
         do s = 1, STRIP
           bits = transfer(z(first + s, j), bits)
-          is_nan = merge(-1_int32, 0_int32, iand(bits, huge(bits)) > infinity)
+          is_nan = merge(-1_int32, 0_int32, iand(bits, huge(bits)) > infinity_bits)
           invalid(first + s) = ior(invalid(first + s), is_nan)
           t(s) = min(max(transfer(iand(bits, not(is_nan)), t(s)), network%low(j)), network%high(j))
         end do
@@ -424,7 +499,7 @@ contains
     !$omp simd private(bits, is_nan) reduction(ior: invalid)
     do j = 1, STRIP
       bits = transfer(x(j), bits)
-      is_nan = merge(-1_int32, 0_int32, iand(bits, huge(bits)) > infinity)
+      is_nan = merge(-1_int32, 0_int32, iand(bits, huge(bits)) > infinity_bits)
       invalid = ior(invalid, is_nan)
       t(j) = min(max(transfer(iand(bits, not(is_nan)), t(j)), network%low(j)), network%high(j))
       logarithm(j) = merge(t(j), 1.0_real32, network%is_log(j))
@@ -528,13 +603,5 @@ contains
       x(s) = 1/(1 + p*transfer(shiftl(n + 127, 23), p))
     end do
   end subroutine take_sigmoid
-
-  !> Whether a number is neither NaN nor infinite, read from its bits: no flag is raised.
-  elemental function is_finite(number)
-    real(real32), intent(in) :: number
-    logical :: is_finite
-
-    is_finite = iand(transfer(number, infinity), infinity) /= infinity
-  end function is_finite
 
 end module aeroact_native

@@ -11,11 +11,9 @@ module aeroact_ort
   private
 
   public :: ort_bind, ort_check
-  public :: get_count_i, get_name_i, get_type_info_i
 
-  !> The version of the table to ask for: old enough for every ONNX Runtime in use, new enough
-  !! for every slot below.
-  integer, parameter, public :: ORT_API_VERSION = 11
+  !> The version of the table to ask for, that of ONNX Runtime 1.20: the oldest one tested.
+  integer, parameter, public :: ORT_API_VERSION = 20
 
   integer(c_int), parameter, public :: ORT_LOG_FATAL = 4_c_int
   integer(c_int), parameter, public :: ORT_SEQUENTIAL = 0_c_int
@@ -66,13 +64,6 @@ module aeroact_ort
       type(c_ptr) :: status
     end function create_i
 
-    function get_part_i(object, part) bind(c) result(status)
-      import :: c_ptr
-      type(c_ptr), value :: object
-      type(c_ptr), intent(out) :: part
-      type(c_ptr) :: status
-    end function get_part_i
-
     function create_env_i(log_level, log_id, env) bind(c) result(status)
       import :: c_char, c_int, c_ptr
       integer(c_int), value :: log_level
@@ -108,51 +99,13 @@ module aeroact_ort
       type(c_ptr) :: status
     end function add_config_entry_i
 
-    function create_session_i(env, path, options, session) bind(c) result(status)
-      import :: c_char, c_ptr
-      type(c_ptr), value :: env, options
-      character(kind=c_char), intent(in) :: path(*)
+    function create_session_i(env, bytes, length, options, session) bind(c) result(status)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: env, bytes, options
+      integer(c_size_t), value :: length
       type(c_ptr), intent(out) :: session
       type(c_ptr) :: status
     end function create_session_i
-
-    function get_count_i(object, count) bind(c) result(status)
-      import :: c_ptr, c_size_t
-      type(c_ptr), value :: object
-      integer(c_size_t), intent(out) :: count
-      type(c_ptr) :: status
-    end function get_count_i
-
-    function get_name_i(session, index, allocator, name) bind(c) result(status)
-      import :: c_ptr, c_size_t
-      type(c_ptr), value :: session, allocator
-      integer(c_size_t), value :: index
-      type(c_ptr), intent(out) :: name
-      type(c_ptr) :: status
-    end function get_name_i
-
-    function get_type_info_i(session, index, info) bind(c) result(status)
-      import :: c_ptr, c_size_t
-      type(c_ptr), value :: session
-      integer(c_size_t), value :: index
-      type(c_ptr), intent(out) :: info
-      type(c_ptr) :: status
-    end function get_type_info_i
-
-    function get_element_type_i(info, element_type) bind(c) result(status)
-      import :: c_int, c_ptr
-      type(c_ptr), value :: info
-      integer(c_int), intent(out) :: element_type
-      type(c_ptr) :: status
-    end function get_element_type_i
-
-    function get_dimensions_i(info, dimensions, count) bind(c) result(status)
-      import :: c_int64_t, c_ptr, c_size_t
-      type(c_ptr), value :: info
-      integer(c_size_t), value :: count
-      integer(c_int64_t), intent(out) :: dimensions(count)
-      type(c_ptr) :: status
-    end function get_dimensions_i
 
     function create_tensor_i(memory, data, bytes, shape, rank, element_type, tensor) &
       bind(c) result(status)
@@ -175,19 +128,6 @@ module aeroact_ort
       type(c_ptr) :: status
     end function run_i
 
-    function lookup_i(metadata, allocator, key, found) bind(c) result(status)
-      import :: c_char, c_ptr
-      type(c_ptr), value :: metadata, allocator
-      character(kind=c_char), intent(in) :: key(*)
-      type(c_ptr), intent(out) :: found
-      type(c_ptr) :: status
-    end function lookup_i
-
-    function allocator_free_i(allocator, memory) bind(c) result(status)
-      import :: c_ptr
-      type(c_ptr), value :: allocator, memory
-      type(c_ptr) :: status
-    end function allocator_free_i
   end interface
 
   ! ONNX Runtime's functions, by name; null until `ort_bind` has succeeded.
@@ -199,8 +139,6 @@ module aeroact_ort
   procedure(create_cpu_memory_info_i), pointer, public, protected, save :: &
     ort_create_cpu_memory_info => null()
   procedure(release_i), pointer, public, protected, save :: ort_release_memory_info => null()
-  procedure(create_i), pointer, public, protected, save :: ort_get_default_allocator => null()
-  procedure(allocator_free_i), pointer, public, protected, save :: ort_allocator_free => null()
 
   procedure(create_i), pointer, public, protected, save :: ort_create_options => null()
   procedure(switch_option_i), pointer, public, protected, save :: ort_disable_mem_pattern => null()
@@ -213,21 +151,6 @@ module aeroact_ort
 
   procedure(create_session_i), pointer, public, protected, save :: ort_create_session => null()
   procedure(release_i), pointer, public, protected, save :: ort_release_session => null()
-  procedure(get_count_i), pointer, public, protected, save :: ort_get_input_count => null()
-  procedure(get_count_i), pointer, public, protected, save :: ort_get_output_count => null()
-  procedure(get_name_i), pointer, public, protected, save :: ort_get_input_name => null()
-  procedure(get_name_i), pointer, public, protected, save :: ort_get_output_name => null()
-  procedure(get_type_info_i), pointer, public, protected, save :: ort_get_input_type_info => null()
-  procedure(get_type_info_i), pointer, public, protected, save :: ort_get_output_type_info => null()
-  procedure(release_i), pointer, public, protected, save :: ort_release_type_info => null()
-  procedure(get_part_i), pointer, public, protected, save :: ort_cast_to_tensor_info => null()
-  procedure(get_element_type_i), pointer, public, protected, save :: ort_get_element_type => null()
-  procedure(get_count_i), pointer, public, protected, save :: ort_get_dimensions_count => null()
-  procedure(get_dimensions_i), pointer, public, protected, save :: ort_get_dimensions => null()
-
-  procedure(get_part_i), pointer, public, protected, save :: ort_get_metadata => null()
-  procedure(lookup_i), pointer, public, protected, save :: ort_lookup_metadata => null()
-  procedure(release_i), pointer, public, protected, save :: ort_release_metadata => null()
 
   procedure(create_tensor_i), pointer, public, protected, save :: ort_create_tensor => null()
   procedure(release_i), pointer, public, protected, save :: ort_release_tensor => null()
@@ -267,7 +190,7 @@ contains
 
     call c_f_procpointer(slot(2), ort_get_error_message)
     call c_f_procpointer(slot(3), ort_create_env)
-    call c_f_procpointer(slot(7), ort_create_session)
+    call c_f_procpointer(slot(8), ort_create_session)
     call c_f_procpointer(slot(9), ort_run)
     call c_f_procpointer(slot(10), ort_create_options)
     call c_f_procpointer(slot(13), ort_set_execution_mode)
@@ -275,35 +198,19 @@ contains
     call c_f_procpointer(slot(23), ort_set_optimization_level)
     call c_f_procpointer(slot(24), ort_set_intra_threads)
     call c_f_procpointer(slot(25), ort_set_inter_threads)
-    call c_f_procpointer(slot(30), ort_get_input_count)
-    call c_f_procpointer(slot(31), ort_get_output_count)
-    call c_f_procpointer(slot(33), ort_get_input_type_info)
-    call c_f_procpointer(slot(34), ort_get_output_type_info)
-    call c_f_procpointer(slot(36), ort_get_input_name)
-    call c_f_procpointer(slot(37), ort_get_output_name)
     call c_f_procpointer(slot(49), ort_create_tensor)
-    call c_f_procpointer(slot(55), ort_cast_to_tensor_info)
-    call c_f_procpointer(slot(60), ort_get_element_type)
-    call c_f_procpointer(slot(61), ort_get_dimensions_count)
-    call c_f_procpointer(slot(62), ort_get_dimensions)
     call c_f_procpointer(slot(69), ort_create_cpu_memory_info)
-    call c_f_procpointer(slot(76), ort_allocator_free)
-    call c_f_procpointer(slot(78), ort_get_default_allocator)
     call c_f_procpointer(slot(92), ort_release_env)
     call c_f_procpointer(slot(93), ort_release_status)
     call c_f_procpointer(slot(94), ort_release_memory_info)
     call c_f_procpointer(slot(95), ort_release_session)
     call c_f_procpointer(slot(96), ort_release_tensor)
-    call c_f_procpointer(slot(98), ort_release_type_info)
     call c_f_procpointer(slot(100), ort_release_options)
-    call c_f_procpointer(slot(111), ort_get_metadata)
-    call c_f_procpointer(slot(116), ort_lookup_metadata)
-    call c_f_procpointer(slot(118), ort_release_metadata)
     call c_f_procpointer(slot(130), ort_add_config_entry)
   end subroutine ort_bind
 
   !> Turn what an ONNX Runtime function returned into a status and a sentence.
-  subroutine ort_check(status, code, sentence, stat, errmsg)
+  recursive subroutine ort_check(status, code, sentence, stat, errmsg)
     type(c_ptr), intent(in) :: status
       !! what the function returned; released here
     integer, intent(in) :: code

@@ -1,16 +1,14 @@
 !> ONNX Runtime in this process: found, opened, started, and in the end let go.
 module aeroact_runtime
-  use, intrinsic :: ieee_exceptions, only: ieee_all, ieee_get_status, ieee_set_halting_mode, &
-    ieee_set_status, ieee_status_type
   use, intrinsic :: iso_c_binding, only: c_associated, c_funptr, c_null_ptr, c_ptr
   use aeroact_dl, only: c_string, dl_close, dl_error, dl_open, dl_symbol
+  use aeroact_emulators, only: release_all_emulators
   use aeroact_ort, only: ORT_DEVICE_ALLOCATOR, ORT_LOG_FATAL, ORT_MEMORY_DEFAULT, ort_bind, &
-    ort_check, ort_create_cpu_memory_info, ort_create_env, ort_get_default_allocator, &
-    ort_release_env, ort_release_memory_info
-  use aeroact_sessions, only: release_all_sessions
+    ort_check, ort_create_cpu_memory_info, ort_create_env, ort_release_env, &
+    ort_release_memory_info
   use aeroact_status, only: AEROACT_LIBRARY_INVALID, AEROACT_LIBRARY_NOT_FOUND, &
-    AEROACT_LIBRARY_TOO_OLD, AEROACT_OK, AEROACT_RUNTIME_FAILED, fail, &
-    succeed
+    AEROACT_LIBRARY_TOO_OLD, AEROACT_OK, AEROACT_RUNTIME_FAILED, fail, succeed
+  use aeroact_traps, only: environment, hold_traps, restore_traps
   implicit none
   private
 
@@ -20,8 +18,6 @@ module aeroact_runtime
     !! ONNX Runtime's environment; null until `aeroact_init` has succeeded
   type(c_ptr), public, protected, save :: ort_memory = c_null_ptr
     !! says that tensors lie in ordinary memory
-  type(c_ptr), public, protected, save :: ort_allocator = c_null_ptr
-    !! owns the strings that ONNX Runtime hands out; never released
 
   character(len=*), parameter :: library_variable = 'AEROACT_ORT_LIB'
   character(len=*), parameter :: how_to_find = &
@@ -41,21 +37,20 @@ contains
     character(len=*), intent(in), optional :: libpath
       !! ONNX Runtime's shared library
 
-    type(ieee_status_type) :: caller
+    type(environment) :: caller
 
     call succeed(stat, errmsg)
     if (c_associated(ort_env)) return
 
     ! A library's start-up code must meet neither the host model's traps nor leave flags to it.
-    call ieee_get_status(caller)
-    call ieee_set_halting_mode(ieee_all, .false.)
+    call hold_traps(caller)
     if (present(libpath)) then
       call open_library(libpath, stat, errmsg)
     else
       call find_library(stat, errmsg)
     end if
     if (stat == AEROACT_OK) call start(stat, errmsg)
-    call ieee_set_status(caller)
+    call restore_traps(caller)
   end subroutine aeroact_init
 
   !> Let go of ONNX Runtime and of every model that is still loaded.
@@ -65,15 +60,14 @@ contains
     character(len=*), intent(out), optional :: errmsg
       !! blank
 
-    type(ieee_status_type) :: caller
+    type(environment) :: caller
 
     if (present(stat)) stat = AEROACT_OK
     if (present(errmsg)) errmsg = ''
-    call ieee_get_status(caller)
-    call ieee_set_halting_mode(ieee_all, .false.)
-    call release_all_sessions()
+    call hold_traps(caller)
+    call release_all_emulators()
     call stop_runtime()
-    call ieee_set_status(caller)
+    call restore_traps(caller)
   end subroutine aeroact_finalize
 
   !> Open the library that the environment names or that the loader knows.
@@ -139,7 +133,7 @@ contains
     if (.not. supported) then
       call dl_close(library)
       call fail(AEROACT_LIBRARY_TOO_OLD, "'"//trim(path)//"' is ONNX Runtime "//version// &
-        ', which is too old. Use 1.11 or newer.', stat, errmsg)
+        ', which is too old. Use 1.20 or newer.', stat, errmsg)
       return
     end if
     call succeed(stat, errmsg)
@@ -163,10 +157,6 @@ contains
     call ort_check( &
       ort_create_cpu_memory_info(ORT_DEVICE_ALLOCATOR, ORT_MEMORY_DEFAULT, ort_memory), &
       AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat == AEROACT_OK) then
-      call ort_check(ort_get_default_allocator(ort_allocator), &
-        AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    end if
     if (stat /= AEROACT_OK) call stop_runtime()
   end subroutine start
 

@@ -1,20 +1,14 @@
-!> A model's inputs and outputs, held against the schema's.
+!> What a model states of itself, held against the schema: its input and output, and its metadata.
 module aeroact_signature
-  use, intrinsic :: iso_c_binding, only: c_associated, c_int, c_int64_t, c_ptr, c_size_t
-  use aeroact_dl, only: f_string
-  use aeroact_ort, only: ORT_FLOAT32, get_count_i, get_name_i, get_type_info_i, &
-    ort_allocator_free, ort_cast_to_tensor_info, ort_check, ort_get_dimensions, &
-    ort_get_dimensions_count, ort_get_element_type, ort_get_input_count, ort_get_input_name, &
-    ort_get_input_type_info, ort_get_output_count, ort_get_output_name, &
-    ort_get_output_type_info, ort_release_type_info
-  use aeroact_runtime, only: ort_allocator
-  use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
-  use aeroact_status, only: AEROACT_OK, AEROACT_RUNTIME_FAILED, AEROACT_SIGNATURE_MISMATCH, fail, &
-    succeed
+  use aeroact_onnx, only: ONNX_FLOAT, entry, onnx_file, onnx_value
+  use aeroact_schema, only: AEROACT_COLUMNS, AEROACT_NMODES, AEROACT_NSTATE, &
+    AEROACT_SCHEMA_VERSION, AEROACT_UNITS
+  use aeroact_status, only: AEROACT_COLUMNS_MISMATCH, AEROACT_OK, &
+    AEROACT_SCHEMA_VERSION_MISMATCH, AEROACT_SIGNATURE_MISMATCH, fail, succeed
   implicit none
   private
 
-  public :: check_signature
+  public :: check_signature, check_schema, find_entry
 
   character(len=*), parameter, public :: input_name = 'state'
   character(len=*), parameter, public :: output_name = 'fn'
@@ -23,119 +17,117 @@ contains
 
   !> Whether the model has one input `state`, float32 [N, 16], and a first output `fn`,
   !> float32 [N, 4]. A second one, the guard `in_domain`, is not asked for at a run.
-  subroutine check_signature(session, path, stat, errmsg)
-    type(c_ptr), intent(in) :: session
-      !! the open model
-    character(len=*), intent(in) :: path
-      !! its file, for the sentence
+  subroutine check_signature(file, name, stat, errmsg)
+    type(onnx_file), intent(in) :: file
+    character(len=*), intent(in) :: name
+      !! the model's file, for the sentence
     integer, intent(out) :: stat
-      !! `AEROACT_OK`, `AEROACT_SIGNATURE_MISMATCH` or `AEROACT_RUNTIME_FAILED`
+      !! `AEROACT_OK` or `AEROACT_SIGNATURE_MISMATCH`
     character(len=*), intent(out), optional :: errmsg
 
-    call check_side(session, path, 'input', input_name, AEROACT_NSTATE, 1, ort_get_input_count, &
-      ort_get_input_name, ort_get_input_type_info, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    call check_side(session, path, 'output', output_name, AEROACT_NMODES, 2, &
-      ort_get_output_count, ort_get_output_name, ort_get_output_type_info, stat, errmsg)
-  end subroutine check_signature
-
-  !> Check inputs, or outputs: the first has this name and width, and there are not too many.
-  subroutine check_side(session, path, side, name, width, most, get_count, get_name, &
-    get_type_info, stat, errmsg)
-    type(c_ptr), intent(in) :: session
-    character(len=*), intent(in) :: path, side, name
-    integer, intent(in) :: width, most
-    procedure(get_count_i) :: get_count
-    procedure(get_name_i) :: get_name
-    procedure(get_type_info_i) :: get_type_info
-    integer, intent(out) :: stat
-    character(len=*), intent(out), optional :: errmsg
-
-    character(len=:), allocatable :: sentence, found_name
-    integer(c_int64_t) :: dimensions(2)
-    integer(c_size_t) :: count, rank
-    integer(c_int) :: element_type
-    type(c_ptr) :: c_name, type_info
-    integer :: ignored
-
-    sentence = "The "//side//"s of '"//path//"' cannot be read. Export the model again."
-    call ort_check(get_count(session, count), AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    if (count < 1 .or. count > most) then
-      call mismatch('it has '//decimal(int(count, c_int64_t))//' '//side//'s')
-      return
-    end if
-
-    call ort_check(get_name(session, 0_c_size_t, ort_allocator, c_name), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    found_name = f_string(c_name)
-    call ort_check(ort_allocator_free(ort_allocator, c_name), AEROACT_RUNTIME_FAILED, '', ignored)
-    if (found_name /= name) then
-      call mismatch("it is named '"//found_name//"'")
-      return
-    end if
-
-    call ort_check(get_type_info(session, 0_c_size_t, type_info), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    call read_tensor_type(type_info, sentence, element_type, rank, dimensions, stat, errmsg)
-    call ort_release_type_info(type_info)
-    if (stat /= AEROACT_OK) return
-
-    if (element_type /= ORT_FLOAT32) then
-      call mismatch('its elements are not float32')
-    else if (rank /= 2) then
-      call mismatch('its rank is '//decimal(int(rank, c_int64_t)))
-    else if (dimensions(1) >= 0) then  ! -1 is an axis of any length
-      call mismatch('N is fixed to '//decimal(dimensions(1)))
-    else if (dimensions(2) /= width) then
-      call mismatch('it is [N, '//decimal(dimensions(2))//']')
-    end if
+    call check_side(file%inputs, 'input', input_name, AEROACT_NSTATE, 1)
+    if (stat == AEROACT_OK) &
+      call check_side(file%outputs, 'output', output_name, AEROACT_NMODES, 2)
 
   contains
 
-    subroutine mismatch(difference)
-      character(len=*), intent(in) :: difference
+    !> The first of these has this name and width, and there are not too many.
+    subroutine check_side(values, side, wanted, width, most)
+      type(onnx_value), intent(in) :: values(:)
+      character(len=*), intent(in) :: side, wanted
+      integer, intent(in) :: width, most
 
-      call fail(AEROACT_SIGNATURE_MISMATCH, "The "//side//" of '"//path//"' is to be '"// &
-        name//"', float32 [N, "//decimal(int(width, c_int64_t))//'], but '//difference// &
+      character(len=:), allocatable :: difference
+
+      difference = ''
+      if (size(values) < 1 .or. size(values) > most) then
+        difference = 'it has '//decimal(size(values))//' '//side//'s'
+      else if (values(1)%name /= wanted) then
+        difference = "it is named '"//values(1)%name//"'"
+      else if (values(1)%element_type /= ONNX_FLOAT) then
+        difference = 'its elements are not float32'
+      else if (size(values(1)%extents) /= 2) then
+        difference = 'its rank is '//decimal(size(values(1)%extents))
+      else if (values(1)%extents(1) >= 0) then  ! -1 is an axis of any length
+        difference = 'N is fixed to '//decimal(values(1)%extents(1))
+      else if (values(1)%extents(2) /= width) then
+        difference = 'it is [N, '//decimal(values(1)%extents(2))//']'
+      end if
+
+      call succeed(stat, errmsg)
+      if (difference /= '') call fail(AEROACT_SIGNATURE_MISMATCH, 'The '//side//" of '"//name// &
+        "' is to be '"//wanted//"', float32 [N, "//decimal(width)//'], but '//difference// &
         '. Export the model with aeroact-export.', stat, errmsg)
-    end subroutine mismatch
+    end subroutine check_side
 
-  end subroutine check_side
+  end subroutine check_signature
 
-  !> Element type, rank and (of rank 2) dimensions of a tensor; all 0 for anything else.
-  subroutine read_tensor_type(type_info, sentence, element_type, rank, dimensions, stat, errmsg)
-    type(c_ptr), intent(in) :: type_info
-    character(len=*), intent(in) :: sentence
-    integer(c_int), intent(out) :: element_type
-    integer(c_size_t), intent(out) :: rank
-    integer(c_int64_t), intent(out) :: dimensions(2)
+  !> A model must say which schema it was trained in: its columns have no other names than this.
+  subroutine check_schema(metadata, name, stat, errmsg)
+    type(entry), intent(in) :: metadata(:)
+    character(len=*), intent(in) :: name
+      !! the model's file, for the sentence
     integer, intent(out) :: stat
+      !! `AEROACT_OK`, `AEROACT_SCHEMA_VERSION_MISMATCH` or `AEROACT_COLUMNS_MISMATCH`
     character(len=*), intent(out), optional :: errmsg
 
-    type(c_ptr) :: tensor_info  ! a view of type_info, not to be released
+    integer :: found
 
-    element_type = 0
-    rank = 0
-    dimensions = 0
-    call ort_check(ort_cast_to_tensor_info(type_info, tensor_info), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK .or. .not. c_associated(tensor_info)) return
-    call ort_check(ort_get_element_type(tensor_info, element_type), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    call ort_check(ort_get_dimensions_count(tensor_info, rank), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-    if (stat /= AEROACT_OK .or. rank /= 2) return
-    call ort_check(ort_get_dimensions(tensor_info, dimensions, rank), &
-      AEROACT_RUNTIME_FAILED, sentence, stat, errmsg)
-  end subroutine read_tensor_type
+    call succeed(stat, errmsg)
+    found = find_entry(metadata, 'schema_version')
+    if (found == 0) then
+      call fail(AEROACT_SCHEMA_VERSION_MISMATCH, "'"//name//"' states no schema_version in its &
+        &metadata. Export the model with aeroact-export.", stat, errmsg)
+    else if (metadata(found)%value /= AEROACT_SCHEMA_VERSION) then
+      call fail(AEROACT_SCHEMA_VERSION_MISMATCH, "'"//name//"' has schema version '"// &
+        metadata(found)%value//"', and this library speaks version '"//AEROACT_SCHEMA_VERSION// &
+        "'. Use a model and a library of one release.", stat, errmsg)
+    end if
+    if (stat == AEROACT_OK) call check_list('columns', AEROACT_COLUMNS)
+    if (stat == AEROACT_OK) call check_list('units', AEROACT_UNITS)
+
+  contains
+
+    !> One of the lists in the metadata is the schema's.
+    subroutine check_list(key, wanted)
+      character(len=*), intent(in) :: key, wanted(:)
+
+      character(len=:), allocatable :: list
+      integer :: i, place
+
+      place = find_entry(metadata, key)
+      if (place == 0) then
+        call fail(AEROACT_COLUMNS_MISMATCH, "'"//name//"' states no "//key//' in its metadata. &
+          &Export the model with aeroact-export.', stat, errmsg)
+        return
+      end if
+      list = ''
+      do i = 1, size(wanted)
+        list = list//', "'//trim(wanted(i))//'"'
+      end do
+      list = '['//list(3:)//']'
+      if (metadata(place)%value /= list) call fail(AEROACT_COLUMNS_MISMATCH, 'The '//key// &
+        " of '"//name//"' are "//metadata(place)%value//', but the schema has '//list// &
+        '. Use a model and a library of one release.', stat, errmsg)
+    end subroutine check_list
+
+  end subroutine check_schema
+
+  !> Where a key stands in the metadata; 0 if it does not.
+  pure function find_entry(metadata, key) result(place)
+    type(entry), intent(in) :: metadata(:)
+    character(len=*), intent(in) :: key
+    integer :: place
+
+    do place = 1, size(metadata)
+      if (metadata(place)%key == key) return
+    end do
+    place = 0
+  end function find_entry
 
   !> An integer in as few characters as it takes.
   pure function decimal(number) result(text)
-    integer(c_int64_t), intent(in) :: number
+    integer, intent(in) :: number
     character(len=:), allocatable :: text
     character(len=20) :: buffer
 

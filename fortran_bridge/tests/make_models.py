@@ -3,6 +3,7 @@
 Nothing is square and nothing is symmetric, so that a swapped axis, row or column shows.
 """
 
+import json
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 N_STATES = 1000
 LINEAR = 3  # the first columns are taken as they are, the others by their logarithm
+
+MODES = ("accum", "aitken", "coarse", "pcarbon")
+COLUMNS = ["tair", "pressure", "rh", "wbar"]
+COLUMNS += [f"{name}_{mode}" for name in ("num_aer", "r_aer", "kappa") for mode in MODES]
+UNITS = ["K", "hPa", "1", "cm s-1", *["cm-3"] * 4, *["um"] * 4, *["1"] * 4]
+METADATA = {
+    "schema_version": "1",
+    "columns": json.dumps(COLUMNS),
+    "units": json.dumps(UNITS),
+    "training_bounds": json.dumps(
+        {"low": [float(i) for i in range(16)], "high": [2.5e3 + i for i in range(16)]}
+    ),
+    "note": "made for the tests",
+}
 
 
 def make_states(seed: int = 20) -> np.ndarray:
@@ -45,7 +60,7 @@ def make_model(
     metadata: dict[str, str] | None = None,
     head: str = "Sigmoid",
 ) -> onnx.ModelProto:
-    """Build a network n_in -> 24 -> 12 -> n_out behind Split, Log, Concat, Sub and Mul.
+    """Build a network n_in -> 24 -> 12 -> n_out as an export does, behind bounds and logarithm.
 
     Parameters
     ----------
@@ -58,7 +73,7 @@ def make_model(
     batch : str or int
         First dimension of input and output; a number fixes it.
     metadata : dict, optional
-        The metadata; schema version 1 and a note unless given.
+        The metadata; those of the schema and a note unless given.
     head : {"Sigmoid", "raising"}
         Last operator; "raising" is x / (1 + x) of x = ReLU, computed so that it divides by zero
         and overflows on the way to a finite result.
@@ -69,29 +84,32 @@ def make_model(
         The model, checked.
     """
     rng = np.random.default_rng(seed)
+    n_log = n_in - LINEAR
+    scale = np.r_[0.05, 0.006, 15, rng.uniform(0.2, 0.5, n_log)]
     constants: dict[str, np.ndarray] = {
-        "split": np.array([LINEAR, n_in - LINEAR], np.int64),
-        "floor": np.array(1e-20, np.float32),
-        "mean": np.r_[270, 750, 0.9, rng.normal(0.0, 1.0, n_in - LINEAR)].astype(np.float32),
-        "scale": np.r_[0.05, 0.006, 15, rng.uniform(0.2, 0.5, n_in - LINEAR)].astype(np.float32),
+        "low": np.r_[150, 10, 0, np.full(n_log, 1e-20)].astype(np.float32),
+        "high": np.r_[350, 1200, 2, np.full(n_log, 1e20)].astype(np.float32),
+        "split": np.array([LINEAR, n_log], np.int64),
+        "mean": np.r_[270, 750, 0.9, rng.normal(0.0, 1.0, n_log)].astype(np.float32),
         "one": np.array(1.0, np.float32),
         "many": np.array(1e4, np.float32),
     }
     widths = [n_in, 24, 12, n_out]
     for layer in range(3):
         shape = widths[layer : layer + 2]
-        constants[f"w{layer}"] = rng.normal(0.0, shape[0] ** -0.5, shape).astype(np.float32)
+        kernel = rng.normal(0.0, shape[0] ** -0.5, shape)
+        constants[f"w{layer}"] = (kernel * scale[:, None] if layer == 0 else kernel).astype("f4")
         constants[f"b{layer}"] = rng.normal(0.0, 0.3, shape[1]).astype(np.float32)
 
     node = helper.make_node
     nodes = [
-        node("Split", [input_name, "split"], ["linear", "positive"], axis=1),
-        node("Max", ["positive", "floor"], ["floored"]),
-        node("Log", ["floored"], ["logarithm"]),
+        node("Max", [input_name, "low"], ["raised"]),
+        node("Min", ["raised", "high"], ["clipped"]),
+        node("Split", ["clipped", "split"], ["linear", "positive"], axis=1),
+        node("Log", ["positive"], ["logarithm"]),
         node("Concat", ["linear", "logarithm"], ["joined"], axis=1),
         node("Sub", ["joined", "mean"], ["centred"]),
-        node("Mul", ["centred", "scale"], ["z"]),
-        node("Gemm", ["z", "w0", "b0"], ["g0"]),
+        node("Gemm", ["centred", "w0", "b0"], ["g0"]),
         node("Relu", ["g0"], ["h0"]),
         node("Gemm", ["h0", "w1", "b1"], ["g1"]),
         node("Relu", ["g1"], ["h1"]),
@@ -180,6 +198,39 @@ def require_telling(name: str, expected: np.ndarray) -> None:
         raise ValueError(f"{name}: the expected output would prove nothing")
 
 
+def lay_out(model: onnx.ModelProto, *, transposed: bool, typed: bool, guarded: bool) -> None:
+    """Give a model another layout; what it computes stays the same.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The model, changed in place.
+    transposed : bool
+        Whether kernels lie the other way round.
+    typed : bool
+        Whether single-precision constants lie in the file as numbers, not as raw bytes.
+    guarded : bool
+        Whether there is a second output, as with ``aeroact-export --with-guard``.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if transposed and node.op_type == "Gemm":
+            kernel = constants[node.input[1]]
+            values = np.ascontiguousarray(numpy_helper.to_array(kernel).T)
+            kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+            node.attribute.append(helper.make_attribute("transB", 1))
+    for tensor in graph.initializer:
+        if typed and tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor)
+            tensor.CopyFrom(helper.make_tensor(tensor.name, 1, values.shape, values.ravel()))
+    if guarded:
+        graph.node.append(helper.make_node("GreaterOrEqual", ["state", "low"], ["in_domain"]))
+        guard = helper.make_tensor_value_info("in_domain", TensorProto.BOOL, ["N", 16])
+        graph.output.append(guard)
+    onnx.checker.check_model(model)
+
+
 def make_identity(element_type: int, shape: list[str | int], n_inputs: int = 1) -> onnx.ModelProto:
     """Build a model that keeps the names but not the type, the rank or the number of inputs.
 
@@ -215,7 +266,7 @@ def finish(graph: onnx.GraphProto, metadata: dict[str, str] | None) -> onnx.Mode
     graph : onnx.GraphProto
         The network.
     metadata : dict or None
-        The metadata; schema version 1 and a note if None.
+        The metadata; those of the schema and a note if None.
 
     Returns
     -------
@@ -225,9 +276,7 @@ def finish(graph: onnx.GraphProto, metadata: dict[str, str] | None) -> onnx.Mode
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="aeroact", ir_version=8
     )
-    if metadata is None:
-        metadata = {"schema_version": "1", "note": "made for the tests"}
-    helper.set_model_props(model, metadata)
+    helper.set_model_props(model, METADATA if metadata is None else metadata)
     onnx.checker.check_model(model)
     return model
 
@@ -245,25 +294,30 @@ def main(folder: Path) -> None:
         "mlp": make_model(seed=1),
         "other": make_model(seed=2),
         "raising": make_model(seed=3, head="raising"),
+        "laid_out": make_model(seed=1),
+        "no_bounds": make_model(metadata={k: v for k, v in METADATA.items() if "bounds" not in k}),
         "wrong_input_width": make_model(n_in=17),
         "wrong_output_width": make_model(n_out=5),
         "wrong_input_name": make_model(input_name="x"),
         "fixed_batch": make_model(batch=7),
-        "wrong_schema_version": make_model(metadata={"schema_version": "2"}),
+        "wrong_schema_version": make_model(metadata=METADATA | {"schema_version": "2"}),
         "no_schema_version": make_model(metadata={"note": "none"}),
         "wrong_type": make_identity(TensorProto.DOUBLE, ["N", 16]),
         "wrong_rank": make_identity(TensorProto.FLOAT, ["N", 16, 1]),
         "two_inputs": make_identity(TensorProto.FLOAT, ["N", 16], n_inputs=2),
     }
+    lay_out(models["laid_out"], transposed=True, typed=True, guarded=True)
     for name, model in models.items():
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
     whole = (folder / "mlp.onnx").read_bytes()
+    (folder / "bundle").mkdir(exist_ok=True)
+    (folder / "bundle" / "emulator.onnx").write_bytes(whole)
     (folder / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
     (folder / "not_onnx.onnx").write_text("This is not a model.\n")
 
     states = make_states()
     np.savetxt(folder / "states.txt", states, fmt="%.9e", header="states of the tests")
-    for name in ("mlp", "other", "raising"):
+    for name in ("mlp", "other", "raising", "laid_out"):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
         (expected,) = session.run(["fn"], {"state": states})
         require_telling(name, expected)

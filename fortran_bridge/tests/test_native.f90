@@ -159,6 +159,13 @@ program test_native
     call read_network('native_24_12')
     mean(1) = ieee_value(far, ieee_signaling_nan)
     call refuses(widths, 'not finite')
+    call read_network('native_24_12')
+    weights(size(weights)) = far  ! an output's bias
+    call refuses(widths, 'could overflow')
+    call read_network('native_24_12')
+    weights(:16*24) = 1e20_real32*weights(:16*24)  ! both within range, but not together
+    weights(17*24 + 1:) = 1e20_real32*weights(17*24 + 1:)
+    call refuses(widths, 'could overflow')
   end select
 
   call finish()
@@ -239,8 +246,9 @@ contains
     real(real64) :: truth(AEROACT_NMODES, nstates), z(AEROACT_NMODES, nstates)
 
     call read_network('native_none')
-    low = -far
-    high = far
+    low = -1e37_real32
+    high = 1e37_real32
+    high(5:6) = far
     floor = tiny(far)
     mean = 0
     std = 1

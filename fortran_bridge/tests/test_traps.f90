@@ -29,7 +29,7 @@ program test_traps
 
     x = 1e300_real64  ! overflows in single precision
     call model%predict(x, y, stat, errmsg)
-    call expect(AEROACT_NOT_FINITE, stat, errmsg, 'overflow')
+    call expect(AEROACT_STATE_NOT_FINITE, stat, errmsg, 'overflow')
     call traps_are_set()
     call flags_are_kept()
   end if

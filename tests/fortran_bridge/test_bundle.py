@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -19,6 +20,11 @@ FIND_ORT = BRIDGE / "tests" / "find_onnxruntime.py"
 pytestmark = pytest.mark.skipif(
     not (shutil.which("gfortran") and shutil.which("cmake")),
     reason="needs a Fortran compiler and CMake: apt-get install gfortran cmake make",
+)
+
+
+needs_netcdf = pytest.mark.skipif(
+    not shutil.which("nf-config"), reason="needs netCDF-Fortran: apt-get install libnetcdff-dev"
 )
 
 
@@ -39,23 +45,60 @@ def environment() -> dict[str, str]:
     return {"AEROACT_ORT_LIB": found.stdout.strip()}
 
 
-def test_fortran_predicts_what_python_predicts(bundle, predict_states, environment, tmp_path):
+@pytest.mark.parametrize(
+    ("part", "backend", "tolerance"),
+    [
+        ("emulator.onnx", "ort", 1e-6),
+        ("", "native", 5e-6),
+        ("", "auto", 5e-6),
+        pytest.param("weights.nc", "native", 5e-6, marks=needs_netcdf),
+    ],
+)
+def test_fortran_predicts_what_python_predicts(
+    bundle, predict_states, environment, tmp_path, part, backend, tolerance
+):
     x = sample_rows(0, 257, seed=11).astype(np.float32)
     states = tmp_path / "states.txt"
     # Nine digits are enough to give every float32 back.
     np.savetxt(states, x, fmt="%.9g", header="16 columns in the order of the schema")
     printed = subprocess.run(
-        [predict_states, bundle / "emulator.onnx", states],
+        [predict_states, bundle / part, states, backend],
         check=True,
         capture_output=True,
         text=True,
-        env=environment,
+        env={} if backend == "native" else environment,
     ).stdout
     fn = np.loadtxt(printed.splitlines())
     expected = aeroact.load(bundle).predict(x)
     assert fn.shape == expected.shape
     assert np.ptp(expected) > 0.5  # something to get wrong
-    np.testing.assert_allclose(fn, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(fn, expected, rtol=0, atol=tolerance)
+
+
+@needs_netcdf
+@pytest.mark.parametrize(
+    ("fault", "mentions"),
+    [
+        (lambda file: file.renameVariable("kernel_2", "other"), "kernel_2"),
+        (lambda file: file.setncattr("schema_version", "2"), "schema version '2'"),
+        (lambda file: file.setncattr("columns", "tair"), "columns"),
+        (lambda file: file["bias_1"].setncattr("activation", "gelu"), "activations"),
+        (lambda file: file["std"].__setitem__(3, 0.0), "make no sense"),
+    ],
+)
+def test_broken_weights_are_one_sentence(bundle, predict_states, tmp_path, fault, mentions):
+    broken = tmp_path / "weights.nc"
+    shutil.copy(bundle / "weights.nc", broken)
+    with netCDF4.Dataset(broken, "a") as file:
+        fault(file)
+    states = BRIDGE / "examples" / "01_predict_states" / "states.txt"
+    done = subprocess.run(
+        [predict_states, broken, states, "native"], capture_output=True, text=True, env={}
+    )
+    assert done.returncode == 1
+    assert str(broken) in done.stderr
+    assert mentions in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_guard_does_not_disturb_fortran(bundle, predict_states, environment, tmp_path):

@@ -1,13 +1,15 @@
 !> Predict the activated fractions of the states in a text file.
 !!
-!!     predict_states MODEL STATES
+!!     predict_states MODEL STATES [BACKEND]
 !!
-!! MODEL is a bundle's `emulator.onnx`. STATES has one state a line: 16 numbers in the schema's
+!! MODEL is a bundle's folder or its `emulator.onnx`, BACKEND is `ort` (unless given), `native`
+!! or `auto`. STATES has one state a line: 16 numbers in the schema's
 !! order and units (tair, pressure, rh, wbar, num_aer, r_aer and kappa of the four modes); blank
 !! lines and lines that begin with `#` are passed over. One line of four fractions a state goes
 !! to standard output: accumulation, Aitken, coarse, primary carbon.
 !!
-!! ONNX Runtime is taken from `$AEROACT_ORT_LIB` or from the loader's path. The exit status is 0
+!! ONNX Runtime, which `native` does not need, is taken from `$AEROACT_ORT_LIB` or from the loader's
+!! path. The exit status is 0
 !! on success, 1 on failure (with one sentence on standard error), 2 on wrong use.
 program predict_states
   use, intrinsic :: iso_fortran_env, only: error_unit, output_unit, real64
@@ -18,22 +20,27 @@ program predict_states
   type(aeroact_model) :: model
   character(len=AEROACT_ERRMSG_LEN) :: errmsg
   character(len=4096) :: model_path, states_path
+  character(len=10) :: backend
   real(real64), allocatable :: states(:, :), fn(:, :)
   integer :: column, stat
 
-  if (command_argument_count() /= 2) then
-    write (error_unit, '(a)') 'usage: predict_states MODEL STATES'
+  if (command_argument_count() < 2 .or. command_argument_count() > 3) then
+    write (error_unit, '(a)') 'usage: predict_states MODEL STATES [BACKEND]'
     stop 2
   end if
   call get_command_argument(1, model_path)
   call get_command_argument(2, states_path)
+  backend = 'ort'
+  if (command_argument_count() == 3) call get_command_argument(3, backend)
 
   call read_states(trim(states_path), states)
   allocate (fn(AEROACT_NMODES, size(states, 2)))
 
-  call aeroact_init(stat, errmsg)
-  call stop_on_failure()
-  call model%load(trim(model_path), stat, errmsg)
+  if (backend /= 'native') then
+    call aeroact_init(stat, errmsg)
+    call stop_on_failure()
+  end if
+  call model%load(trim(model_path), stat, errmsg, backend=trim(backend))
   call stop_on_failure()
   call model%predict(states, fn, stat, errmsg)
   call stop_on_failure()
