@@ -51,11 +51,16 @@ contains
     integer, intent(out), optional :: column_stat(:)
       !! `AEROACT_OK`, or why this column's `fn` is not to be used
 
+    type(environment) :: caller
+
+    ! Some operators raise IEEE flags on harmless states; a host model that traps them would die.
+    call hold_traps(caller)
     if (takes_native(used, ncol)) then
       call native_predict(used%network, work%native, x, y, stat, errmsg)
     else
       call run_session(used, work, ncol, x, y, stat, errmsg)
     end if
+    call restore_traps(caller)
     if (present(column_stat)) column_stat(:ncol) = stat
     if (stat /= AEROACT_OK) return
     if (all_finite(x, size(x)) .and. all_fractions(y, size(y))) return
@@ -119,7 +124,6 @@ contains
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
-    type(environment) :: caller
     type(c_ptr) :: input(1), output(1), name_in(1), name_out(1)
 
     if (.not. c_associated(ort_env)) then
@@ -131,8 +135,6 @@ contains
     name_out = c_loc(c_output_name)
     input = work%input
     output = work%output
-    ! Some operators raise IEEE flags on harmless states; a host model that traps them would die.
-    call hold_traps(caller)
     call succeed(stat, errmsg)
     if (ncol /= work%columns) call name_arrays(used, ncol, x, y, input(1), output(1), stat, errmsg)
     if (stat == AEROACT_OK) then
@@ -144,7 +146,6 @@ contains
         call ort_release_tensor(output(1))
       end if
     end if
-    call restore_traps(caller)
   end subroutine run_session
 
   !> Give ONNX Runtime names for arrays: x(16, ncol) is its tensor [ncol, 16], y likewise.
