@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 REFERENCE := $(VENV)/.reference
+OLDEST := $(VENV)/onnxruntime-1.20.0
 
 .PHONY: run test test-slow figures lint format clean
 
@@ -14,7 +15,7 @@ run: $(READY)
 	$(BIN)/aeroact-hpo run --out runs/default
 	$(BIN)/aeroact-export runs/default --pick lightest
 
-test: $(READY)
+test: $(READY) $(OLDEST)
 	@tools/setup-system
 	$(BIN)/python -m pytest
 
@@ -47,6 +48,11 @@ $(READY): pyproject.toml tools/setup-python
 $(REFERENCE): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[reference]'
 	@touch $@
+
+# The oldest ONNX Runtime with which the Fortran library is tested.
+$(OLDEST): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ \
+	  onnxruntime==1.20.0 || echo "Without ONNX Runtime 1.20.0: its tests are left out"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

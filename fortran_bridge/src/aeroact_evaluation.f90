@@ -229,10 +229,10 @@ contains
       integer, intent(in) :: code, count
       character(len=*), intent(in) :: what
 
-      character(len=80) :: which
+      character(len=120) :: which
 
-      write (which, '(3(a, i0), a)') 'Column ', first, ' (the first of ', states + values + ranges, &
-        ' not to be used, ', count, ' of them for this reason) '
+      write (which, '(3(a, i0), a)') 'Column ', first, ' (the first of ', &
+        states + values + ranges, ' not to be used, ', count, ' of them for this reason) '
       call fail(code, trim(which)//' '//what//'. Use another scheme for these columns; column_stat &
         &tells which.', stat, errmsg)
     end subroutine report

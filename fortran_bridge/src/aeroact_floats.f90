@@ -74,7 +74,7 @@ contains
   end function all_fractions
 
   !> A NaN that raises no flag when it is copied.
-  pure function quiet_nan()
+  pure recursive function quiet_nan()
     real(real32) :: quiet_nan
 
     quiet_nan = transfer(nan_bits, quiet_nan)

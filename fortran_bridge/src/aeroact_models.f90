@@ -32,7 +32,7 @@ module aeroact_models
     procedure :: training_bounds
     generic :: predict => predict_r4, predict_r8, predict_column_r4, predict_column_r8
     procedure :: run
-    procedure :: free
+    procedure :: free => free_model
     procedure, private :: load_file, load_content
     procedure, private :: predict_r4, predict_r8, predict_column_r4, predict_column_r8
   end type aeroact_model
@@ -195,6 +195,7 @@ contains
     n = size(x, 2)
     call require_call(self%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
       used, stat, errmsg, column_stat)
+    if (present(column_stat)) column_stat = stat
     if (stat /= AEROACT_OK) return
     call c_f_pointer(c_loc(x(1, 1)), x4, [AEROACT_NSTATE, n])
     call c_f_pointer(c_loc(y(1, 1)), y4, [AEROACT_NMODES, n])
@@ -223,12 +224,14 @@ contains
     n = size(x, 2)
     call require_call(self%number, shape(x), shape(y), is_contiguous(x) .and. is_contiguous(y), &
       used, stat, errmsg, column_stat)
+    if (present(column_stat)) column_stat = stat
     if (stat /= AEROACT_OK) return
     allocate (x4(AEROACT_NSTATE, n), y4(AEROACT_NMODES, n), stat=refused)
     if (refused == 0) then
       call evaluate_r8(used, work, n, x, y, x4, y4, stat, errmsg, column_stat)
     else
       call fail_memory(stat, errmsg)
+      if (present(column_stat)) column_stat = stat
     end if
   end subroutine predict_r8
 
@@ -287,17 +290,8 @@ contains
     type(emulator), pointer :: used
     integer :: n
 
-    call require_loaded(self%number, used, stat, errmsg)
-    if (stat /= AEROACT_OK) return
-    if (workspace%number /= self%number) then
-      call fail(AEROACT_NOT_BOUND, "The workspace is not bound for '"//used%name//"'. Call bind on &
-        &it first and check its status.", stat, errmsg)
-      return
-    end if
-    n = size(workspace%x4, 2)
-    if (present(ncol)) n = ncol
-    call require_columns(used%name, [AEROACT_NSTATE, n], [AEROACT_NMODES, n], stat, errmsg, &
-      column_stat, size(workspace%x4, 2))
+    call require_bound()
+    if (present(column_stat)) column_stat = stat
     if (stat /= AEROACT_OK) return
     if (associated(workspace%x8)) then
       call evaluate_r8(used, workspace%work, n, workspace%x8, workspace%y8, workspace%x4, &
@@ -305,10 +299,27 @@ contains
     else
       call evaluate(used, workspace%work, n, workspace%x4, workspace%y4, stat, errmsg, column_stat)
     end if
+
+  contains
+
+    recursive subroutine require_bound()
+      call require_loaded(self%number, used, stat, errmsg)
+      if (stat /= AEROACT_OK) return
+      if (workspace%number /= self%number) then
+        call fail(AEROACT_NOT_BOUND, "The workspace is not bound for '"//used%name//"'. Call bind &
+          &on it first and check its status.", stat, errmsg)
+        return
+      end if
+      n = size(workspace%x4, 2)
+      if (present(ncol)) n = ncol
+      call require_columns(used%name, [AEROACT_NSTATE, n], [AEROACT_NMODES, n], stat, errmsg, &
+        column_stat, size(workspace%x4, 2))
+    end subroutine require_bound
+
   end subroutine run
 
   !> Release the model. Freeing a model that is not loaded does nothing.
-  subroutine free(self, stat, errmsg)
+  subroutine free_model(self, stat, errmsg)
     class(aeroact_model), intent(inout) :: self
     integer, intent(out), optional :: stat
       !! always `AEROACT_OK`: nothing in a release can fail
@@ -323,7 +334,7 @@ contains
     call release_emulator(self%number)
     call restore_traps(caller)
     self%number = 0
-  end subroutine free
+  end subroutine free_model
 
   !> Bind a workspace to a model and to arrays in single precision.
   recursive subroutine bind_r4(self, model, x, y, stat, errmsg)
@@ -527,7 +538,7 @@ contains
     type(emulator), pointer, intent(out) :: used
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
-    integer, intent(inout), optional :: column_stat(:)
+    integer, intent(in), optional :: column_stat(:)
 
     call require_loaded(number, used, stat, errmsg)
     if (stat /= AEROACT_OK) return
@@ -543,7 +554,7 @@ contains
     integer, intent(in) :: x_shape(2), y_shape(2)
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
-    integer, intent(inout), optional :: column_stat(:)
+    integer, intent(in), optional :: column_stat(:)
     integer, intent(in) :: most
 
     character(len=200) :: shapes

@@ -239,7 +239,7 @@ contains
   end subroutine native_predict
 
   !> Allocate the scratch, so that `native_predict` need not.
-  pure subroutine native_prepare(network, workspace, stat, errmsg)
+  pure recursive subroutine native_prepare(network, workspace, stat, errmsg)
     type(native_network), intent(in) :: network
     type(native_workspace), intent(inout) :: workspace
     integer, intent(out) :: stat

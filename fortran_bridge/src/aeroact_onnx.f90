@@ -113,13 +113,15 @@ contains
     if (size(numbers) /= product(tensor%extents)) numbers = numbers(:0)
   end function tensor_floats
 
-  !> The elements of a vector of 64-bit integers that are small; none if it is another tensor.
+  !> The elements of a vector of 64-bit integers that are neither negative nor large; none if it is
+  !! another tensor.
   pure function tensor_integers(bytes, tensor) result(numbers)
     integer(int8), intent(in) :: bytes(:)
     type(onnx_tensor), intent(in) :: tensor
     integer, allocatable :: numbers(:)
 
     integer :: byte, first, i, length
+    logical :: small
 
     allocate (numbers(0))
     length = tensor%elements%last - tensor%elements%first + 1
@@ -131,6 +133,10 @@ contains
       do byte = 0, 3
         numbers(i) = ior(numbers(i), shiftl(iand(int(bytes(first + byte)), 255), 8*byte))
       end do
+      small = numbers(i) >= 0 .and. all(bytes(first + 4:first + 7) == 0)
+      if (small) cycle
+      numbers = numbers(:0)
+      exit
     end do
   end function tensor_integers
 

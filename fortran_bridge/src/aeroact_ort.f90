@@ -180,6 +180,9 @@ contains
     call c_f_procpointer(base%get_version_string, get_version)
     version = f_string(get_version())
 
+    ! Asked for a version that it does not know, the library prints a line.
+    supported = is_recent(version)
+    if (.not. supported) return
     call c_f_procpointer(base%get_api, get_api)
     address = get_api(int(ORT_API_VERSION, c_int32_t))
     supported = c_associated(address)
@@ -208,6 +211,22 @@ contains
     call c_f_procpointer(slot(100), ort_release_options)
     call c_f_procpointer(slot(130), ort_add_config_entry)
   end subroutine ort_bind
+
+  !> Whether a version, as in 1.20.1, is one with the table that is asked for.
+  pure function is_recent(version)
+    character(len=*), intent(in) :: version
+    logical :: is_recent
+
+    integer :: error, first, last, major, minor
+
+    is_recent = .false.
+    first = index(version, '.')
+    last = first + scan(version(first + 1:)//'.', '.')
+    if (first < 2 .or. last == first + 1) return
+    read (version(:first - 1), *, iostat=error) major
+    if (error == 0) read (version(first + 1:last - 1), *, iostat=error) minor
+    if (error == 0) is_recent = major > 1 .or. (major == 1 .and. minor >= ORT_API_VERSION)
+  end function is_recent
 
   !> Turn what an ONNX Runtime function returned into a status and a sentence.
   recursive subroutine ort_check(status, code, sentence, stat, errmsg)

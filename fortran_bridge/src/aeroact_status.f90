@@ -44,7 +44,8 @@ module aeroact_status
   integer, parameter, public :: AEROACT_NO_COLUMNS = 19
     !! There is no column to predict.
   integer, parameter, public :: AEROACT_STATE_NOT_FINITE = 20
-    !! The states of some columns hold a NaN or an infinity; their `y` is NaN, the others are filled.
+    !! The states of some columns hold a NaN or an infinity; their `y` is NaN, the others are
+    !! filled.
   integer, parameter, public :: AEROACT_OUT_OF_RANGE = 21
     !! Of some columns the prediction is no fraction; `y` is filled all the same.
   integer, parameter, public :: AEROACT_NOT_BOUND = 22
