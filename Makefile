@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 REFERENCE := $(VENV)/.reference
 OLDEST := $(VENV)/onnxruntime-1.20.0
 
-.PHONY: run test test-slow figures lint format clean
+.PHONY: run test test-slow figures api-docs lint format clean
 
 run: $(READY)
 	$(BIN)/aeroact-hpo run --out runs/default
@@ -29,6 +29,10 @@ figures: $(READY)
 	$(BIN)/python docs/figures/trajectory.py
 	$(BIN)/python docs/figures/arg2000.py
 	$(BIN)/python benchmarks/accuracy.py --figure docs/figures/accuracy.png
+
+# Pages on the Fortran library, in fortran_bridge/build/api.
+api-docs: $(READY)
+	cd fortran_bridge && ../$(BIN)/ford ford.md
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 parts = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
-PARTS = ("bench", "rank", "verify")
+PARTS = ("bench", "rank", "verify", "fortran-src")
 """First words that ask for a part; any other is a run's folder."""
 
 
@@ -81,7 +81,7 @@ def export(
     one core beside ARG2000. The one that --pick chooses becomes a bundle: ONNX, weights
     for Fortran, model card, figures, checksums.
 
-    Parts of it: aeroact-export bench, rank, verify; each has its own --help.
+    Parts of it: aeroact-export bench, rank, verify, fortran-src; each has its own --help.
     """
     from aeroact.export.run import Choice, Form
     from aeroact.export.run import export as export_run
@@ -183,6 +183,25 @@ def verify(
     console.print_table(checking.table(findings))
     if failed := checking.failed(findings):
         raise AeroactError(f"{bundle}: failed: {', '.join(failed)}")
+
+
+@parts.command(name="fortran-src", epilog="Example: aeroact-export fortran-src aeroact-fortran")
+def fortran_src(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    debug: Debug = False,
+) -> None:
+    """Copy the Fortran library's sources, to build them into a climate model."""
+    from aeroact.export import fortran_src as sources
+
+    sources.copy(folder)
+    print(f"Sources: {folder}")
+    print("Build with CMake, or see README.md there for make, fpm and E3SM:")
+    print(f"  cmake -S {folder} -B {folder}/build")
+    print(f"  cmake --build {folder}/build")
+    print(f"  cmake --install {folder}/build --prefix PREFIX")
+    if library := sources.runtime_library():
+        print("ONNX Runtime, for the backend that uses it:")
+        print(f"  export AEROACT_ORT_LIB={library}")
 
 
 def _times(report: "Report") -> "Table":

@@ -137,7 +137,7 @@ def test_installed_it_puts_only_aeroact_into_site_packages(tmp_path):
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("aeroact", "hpo", "export"):
+    for name in ("aeroact", "hpo", "export", "fortran_bridge"):
         shutil.copytree(
             ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
         )
@@ -149,4 +149,9 @@ def test_installed_it_puts_only_aeroact_into_site_packages(tmp_path):
         "aeroact",
         f"aeroact-{distribution('aeroact').version}.dist-info",
     }
-    assert {"aeroact/hpo/cli.py", "aeroact/export/templates/CARD.md.j2"} <= set(names)
+    assert {
+        "aeroact/hpo/cli.py",
+        "aeroact/export/templates/CARD.md.j2",
+        "aeroact/fortran_bridge/src/aeroact.f90",
+        "aeroact/fortran_bridge/LICENSE",
+    } <= set(names)

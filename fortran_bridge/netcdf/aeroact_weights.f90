@@ -7,7 +7,7 @@ module aeroact_weights
   use aeroact_native, only: native_create
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
   use aeroact_status, only: AEROACT_MODEL_INVALID, AEROACT_NO_MEMORY, AEROACT_NOT_NATIVE, &
-    AEROACT_OK, fail, succeed
+    AEROACT_OK, decimal, fail, succeed
   use netcdf, only: nf90_close, nf90_get_att, nf90_get_var, nf90_global, nf90_inq_varid, &
     nf90_inquire_attribute, nf90_inquire_dimension, nf90_inquire_variable, nf90_max_var_dims, &
     nf90_noerr, nf90_nowrite, nf90_open, nf90_strerror
@@ -200,15 +200,5 @@ contains
     end do
     json = '['//json(3:)//']'
   end function json_numbers
-
-  !> An integer in as few characters as it takes.
-  pure function decimal(number) result(text)
-    integer, intent(in) :: number
-    character(len=:), allocatable :: text
-    character(len=20) :: buffer
-
-    write (buffer, '(i0)') number
-    text = trim(buffer)
-  end function decimal
 
 end module aeroact_weights

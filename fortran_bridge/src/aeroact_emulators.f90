@@ -75,12 +75,13 @@ contains
     integer(int64), intent(in) :: number
 
     type(emulator), pointer :: released
+    type(emulator) :: none
 
     released => find_emulator(number)
     if (.not. associated(released)) return
     numbers(modulo(number, int(AEROACT_MAX_MODELS, int64)) + 1) = 0
     if (c_associated(released%session)) call ort_release_session(released%session)
-    released = emulator()
+    released = none
   end subroutine release_emulator
 
   !> Release every emulator.

@@ -11,7 +11,7 @@ module aeroact_evaluation
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
   use aeroact_signature, only: input_name, output_name
   use aeroact_status, only: AEROACT_NOT_FINITE, AEROACT_NOT_INITIALIZED, AEROACT_OK, &
-    AEROACT_OUT_OF_RANGE, AEROACT_RUNTIME_FAILED, AEROACT_STATE_NOT_FINITE, fail, succeed
+    AEROACT_OUT_OF_RANGE, AEROACT_RUNTIME_FAILED, AEROACT_STATE_NOT_FINITE, decimal, fail, succeed
   use aeroact_traps, only: environment, hold_traps, restore_traps
   implicit none
   private
@@ -229,12 +229,10 @@ contains
       integer, intent(in) :: code, count
       character(len=*), intent(in) :: what
 
-      character(len=120) :: which
-
-      write (which, '(3(a, i0), a)') 'Column ', first, ' (the first of ', &
-        states + values + ranges, ' not to be used, ', count, ' of them for this reason) '
-      call fail(code, trim(which)//' '//what//'. Use another scheme for these columns; column_stat &
-        &tells which.', stat, errmsg)
+      call fail(code, 'Column '//decimal(first)//' (the first of '// &
+        decimal(states + values + ranges)//' not to be used, '//decimal(count)//' of them for this &
+        &reason) '//what//'. Use another scheme for these columns; column_stat tells which.', &
+        stat, errmsg)
     end subroutine report
 
   end subroutine examine

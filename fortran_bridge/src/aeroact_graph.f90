@@ -84,7 +84,7 @@ contains
     vector = 0
     call require(file, operator, 2, at)
     if (at%problem /= '') return
-    numbers = floats_named(bytes, file, file%nodes(at%next)%inputs(2)%text)
+    allocate (numbers, source=floats_named(bytes, file, file%nodes(at%next)%inputs(2)%text))
     if (size(numbers) /= AEROACT_NSTATE) then
       at%problem = operator//' has not one number for each column'
       return
@@ -109,8 +109,8 @@ contains
     if (at%problem /= '' .or. operator_of(file, at%next) /= 'Split') return
     call require(file, 'Split', 2, at)
     if (at%problem /= '') return
-    parts = file%nodes(at%next)%outputs
-    sizes = integers_named(bytes, file, file%nodes(at%next)%inputs(2)%text)
+    allocate (parts, source=file%nodes(at%next)%outputs)
+    allocate (sizes, source=integers_named(bytes, file, file%nodes(at%next)%inputs(2)%text))
     at%problem = 'its columns are split and joined in an unusual way'
     if (size(sizes) /= size(parts) .or. file%nodes(at%next)%axis /= 1) return
     if (any(sizes < 0) .or. sum(sizes) /= AEROACT_NSTATE) return
@@ -167,8 +167,8 @@ contains
     if (at%problem /= '') return
     n_in = widths(size(widths))
     associate (node => file%nodes(at%next))
-      kernel = floats_named(bytes, file, node%inputs(2)%text)
-      bias = floats_named(bytes, file, node%inputs(3)%text)
+      allocate (kernel, source=floats_named(bytes, file, node%inputs(2)%text))
+      allocate (bias, source=floats_named(bytes, file, node%inputs(3)%text))
       n_out = size(bias)
       if (n_out < 1 .or. size(kernel) /= n_in*n_out) then
         at%problem = 'a layer''s weights do not fit the layer before'

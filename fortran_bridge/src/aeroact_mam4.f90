@@ -141,6 +141,7 @@ contains
   recursive subroutine activate_point(scheme, workspace, wbar, tair, rhoair, rh, na, volume, &
     hygro, fn, fm, fluxn, fluxm, flux_fullact, stat, errmsg)
     type(mam4_activation), intent(in) :: scheme
+      !! the emulator and what to fall back to, shared by threads
     type(mam4_workspace), intent(inout) :: workspace
       !! of this thread
     real(real64), intent(in) :: wbar
@@ -197,6 +198,7 @@ contains
   recursive subroutine activate_chunk(scheme, workspace, mask, wbar, tair, rhoair, rh, na, volume, &
     hygro, fn, fm, fluxn, fluxm, flux_fullact, stat, errmsg)
     type(mam4_activation), intent(in) :: scheme
+      !! the emulator and what to fall back to, shared by threads
     type(mam4_workspace), intent(inout) :: workspace
       !! of this thread
     logical, intent(in) :: mask(:, :)
@@ -576,6 +578,7 @@ contains
   !> Print what happened to all points of some workspaces, such as those of all threads.
   subroutine report_workspaces(workspaces, unit, stat, errmsg)
     type(mam4_workspace), intent(in) :: workspaces(:)
+      !! all of a run's, in any order
     integer, intent(in) :: unit
       !! open for formatted writing
     integer, intent(out), optional :: stat

@@ -13,7 +13,7 @@ module aeroact_models
   use aeroact_status, only: AEROACT_NO_COLUMNS, AEROACT_NO_MEMORY, AEROACT_NO_METADATA, &
     AEROACT_NOT_BOUND, AEROACT_NOT_CONTIGUOUS, AEROACT_NOT_FINITE, AEROACT_NOT_LOADED, &
     AEROACT_OK, AEROACT_OUT_OF_RANGE, AEROACT_SHAPE_MISMATCH, AEROACT_STATE_NOT_FINITE, &
-    AEROACT_TOO_MANY_MODELS, fail, succeed
+    AEROACT_TOO_MANY_MODELS, decimal, fail, succeed
   use aeroact_traps, only: environment, hold_traps, restore_traps
   implicit none
   private
@@ -133,6 +133,7 @@ contains
   subroutine metadata(self, key, value, stat, errmsg)
     class(aeroact_model), intent(in) :: self
     character(len=*), intent(in) :: key
+      !! an entry's name, such as `schema_version`
     character(len=:), allocatable, intent(out) :: value
       !! empty if there is no such key
     integer, intent(out) :: stat
@@ -340,6 +341,7 @@ contains
   recursive subroutine bind_r4(self, model, x, y, stat, errmsg)
     class(aeroact_workspace), intent(inout) :: self
     type(aeroact_model), intent(in) :: model
+      !! the loaded emulator that is to be run
     real(real32), intent(in), target :: x(:, :)
       !! states (16, ncol), in one piece; the actual argument is a TARGET and stays where it is
     real(real32), intent(inout), target :: y(:, :)
@@ -364,6 +366,7 @@ contains
   recursive subroutine bind_r8(self, model, x, y, stat, errmsg)
     class(aeroact_workspace), intent(inout) :: self
     type(aeroact_model), intent(in) :: model
+      !! the loaded emulator that is to be run
     real(real64), intent(in), target :: x(:, :)
       !! states (16, ncol), in one piece; the actual argument is a TARGET and stays where it is
     real(real64), intent(inout), target :: y(:, :)
@@ -400,6 +403,7 @@ contains
   recursive subroutine bind_column_r4(self, model, x, y, stat, errmsg)
     class(aeroact_workspace), intent(inout) :: self
     type(aeroact_model), intent(in) :: model
+      !! the loaded emulator that is to be run
     real(real32), intent(in), target :: x(:)
       !! one state (16), in one piece; the actual argument is a TARGET and stays where it is
     real(real32), intent(inout), target :: y(:)
@@ -420,6 +424,7 @@ contains
   recursive subroutine bind_column_r8(self, model, x, y, stat, errmsg)
     class(aeroact_workspace), intent(inout) :: self
     type(aeroact_model), intent(in) :: model
+      !! the loaded emulator that is to be run
     real(real64), intent(in), target :: x(:)
       !! one state (16), in one piece; the actual argument is a TARGET and stays where it is
     real(real64), intent(inout), target :: y(:)
@@ -557,28 +562,24 @@ contains
     integer, intent(in), optional :: column_stat(:)
     integer, intent(in) :: most
 
-    character(len=200) :: shapes
-
     call succeed(stat, errmsg)
     if (x_shape(1) /= AEROACT_NSTATE .or. y_shape(1) /= AEROACT_NMODES &
       .or. x_shape(2) /= y_shape(2)) then
-      write (shapes, '(6(a, i0), a)') 'The arrays are x(', x_shape(1), ', ', x_shape(2), &
-        ') and y(', y_shape(1), ', ', y_shape(2), '); pass x(', AEROACT_NSTATE, ', ncol) and y(', &
-        AEROACT_NMODES, ", ncol) to '"
-      call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'.", stat, errmsg)
+      call fail(AEROACT_SHAPE_MISMATCH, 'The arrays are x('//decimal(x_shape(1))//', '// &
+        decimal(x_shape(2))//') and y('//decimal(y_shape(1))//', '//decimal(y_shape(2))// &
+        "); pass x(16, ncol) and y(4, ncol) to '"//name//"'.", stat, errmsg)
     else if (x_shape(2) == 0) then
       call fail(AEROACT_NO_COLUMNS, "There is no column to predict with '"//name//"'. Leave the &
         &call out where ncol is 0.", stat, errmsg)
     else if (x_shape(2) < 0 .or. x_shape(2) > most) then
-      write (shapes, '(2(a, i0), a)') 'ncol is ', x_shape(2), ', but the workspace is bound to ', &
-        most, " columns for '"
-      call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'. Bind it to larger arrays.", &
+      call fail(AEROACT_SHAPE_MISMATCH, 'ncol is '//decimal(x_shape(2))//', but the workspace is &
+        &bound to '//decimal(most)//" columns for '"//name//"'. Bind it to larger arrays.", &
         stat, errmsg)
     else if (present(column_stat)) then
       if (size(column_stat) < x_shape(2)) then
-        write (shapes, '(2(a, i0), a)') 'column_stat has ', size(column_stat), &
-          ' elements; pass ', x_shape(2), ", one for each column, to '"
-        call fail(AEROACT_SHAPE_MISMATCH, trim(shapes)//name//"'.", stat, errmsg)
+        call fail(AEROACT_SHAPE_MISMATCH, 'column_stat has '//decimal(size(column_stat))// &
+          ' elements; pass '//decimal(x_shape(2))//", one for each column, to '"//name//"'.", &
+          stat, errmsg)
       end if
     end if
   end subroutine require_columns

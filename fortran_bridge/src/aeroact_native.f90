@@ -65,6 +65,7 @@ contains
   subroutine native_create(network, widths, weights, clip_low, clip_high, is_log, floor, &
     mean, std, stat, errmsg)
     type(native_network), intent(out) :: network
+      !! not loaded if anything is wrong
     integer, intent(in) :: widths(:)
       !! 16, the nodes of the hidden layers, 4
     real(real32), intent(in) :: weights(:)
@@ -171,7 +172,8 @@ contains
     allocate (largest(AEROACT_NSTATE))
     do k = 1, AEROACT_NSTATE
       ends = [low(k), high(k)]
-      if (is_log(k)) ends = log(ends)
+      ! Compilers may take logarithms that are not asked for: none of them is to raise a flag.
+      if (is_log(k)) ends = log(max(ends, tiny(ends)))
       largest(k) = maxval(abs(ends - mean(k)))/std(k)
     end do
     first = 1
@@ -193,6 +195,7 @@ contains
   !> Predict `fn` for states. A state that holds a NaN gets NaN, with no IEEE flag raised.
   pure recursive subroutine native_predict(network, workspace, x, fn, stat, errmsg)
     type(native_network), intent(in) :: network
+      !! made by `native_create`
     type(native_workspace), intent(inout) :: workspace
       !! of this thread; it serves networks of any width
     real(real32), intent(in), contiguous :: x(:, :)
@@ -241,7 +244,9 @@ contains
   !> Allocate the scratch, so that `native_predict` need not.
   pure recursive subroutine native_prepare(network, workspace, stat, errmsg)
     type(native_network), intent(in) :: network
+      !! made by `native_create`
     type(native_workspace), intent(inout) :: workspace
+      !! this thread's
     integer, intent(out) :: stat
       !! `AEROACT_OK` or `AEROACT_NO_MEMORY`
     character(len=*), intent(out), optional :: errmsg
@@ -261,6 +266,7 @@ contains
   !> Nodes of the hidden layers.
   pure function native_widths(network) result(widths)
     type(native_network), intent(in) :: network
+      !! made by `native_create`
     integer, allocatable :: widths(:)
 
     integer :: i

@@ -14,6 +14,7 @@ module aeroact_onnx
   integer, parameter, public :: ONNX_FLOAT = 1, ONNX_INT64 = 7
     !! types of a tensor's elements
 
+  !> A text of any length.
   type, public :: string
     character(len=:), allocatable :: text
   end type string

@@ -4,7 +4,7 @@ module aeroact_signature
   use aeroact_schema, only: AEROACT_COLUMNS, AEROACT_NMODES, AEROACT_NSTATE, &
     AEROACT_SCHEMA_VERSION, AEROACT_UNITS
   use aeroact_status, only: AEROACT_COLUMNS_MISMATCH, AEROACT_OK, &
-    AEROACT_SCHEMA_VERSION_MISMATCH, AEROACT_SIGNATURE_MISMATCH, fail, succeed
+    AEROACT_SCHEMA_VERSION_MISMATCH, AEROACT_SIGNATURE_MISMATCH, decimal, fail, succeed
   implicit none
   private
 
@@ -124,15 +124,5 @@ contains
     end do
     place = 0
   end function find_entry
-
-  !> An integer in as few characters as it takes.
-  pure function decimal(number) result(text)
-    integer, intent(in) :: number
-    character(len=:), allocatable :: text
-    character(len=20) :: buffer
-
-    write (buffer, '(i0)') number
-    text = trim(buffer)
-  end function decimal
 
 end module aeroact_signature

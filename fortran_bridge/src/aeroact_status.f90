@@ -58,7 +58,7 @@ module aeroact_status
   integer, parameter, public :: AEROACT_ERRMSG_LEN = 512
     !! A length that holds a sentence with a usual path; a shorter `errmsg` cuts it off.
 
-  public :: succeed, fail
+  public :: succeed, fail, decimal
 
 contains
 
@@ -87,5 +87,15 @@ contains
     stat = code
     if (present(errmsg)) errmsg = sentence
   end subroutine fail
+
+  !> An integer for a sentence, in as few characters as it takes.
+  pure recursive function decimal(number) result(text)
+    integer, intent(in) :: number
+    character(len=:), allocatable :: text
+    character(len=20) :: buffer
+
+    write (buffer, '(i0)') number
+    text = trim(buffer)
+  end function decimal
 
 end module aeroact_status

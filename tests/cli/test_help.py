@@ -23,6 +23,7 @@ COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-export", "bench"),
     ("aeroact-export", "rank"),
     ("aeroact-export", "verify"),
+    ("aeroact-export", "fortran-src"),
 ]
 
 
@@ -41,10 +42,10 @@ def test_help_has_an_example_of_the_command(command, run_command):
 def test_no_command_of_a_group_is_left_out_above(command, run_command):
     page = run_command(command, "--help").stdout
     if listed := re.search(r"Commands ─+╮\n(.*?)╰", page, re.DOTALL):
-        names = re.findall(r"^│ (\w+) ", listed[1], re.MULTILINE)
+        names = re.findall(r"^│ ([\w-]+) ", listed[1], re.MULTILINE)
         offered: set[tuple[str, ...]] = {(command, name) for name in names}
     else:  # a command that has parts beside itself names them in a sentence
-        parts = re.search(rf"Parts of it: {command} ([\w, ]+);", text_of(page))
+        parts = re.search(rf"Parts of it: {command} ([\w, -]+);", text_of(page))
         names = parts[1].split(", ") if parts else []
         offered = {(command,), *((command, name) for name in names)}
     assert offered == {known for known in COMMANDS if known[0] == command}
