@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     import keras
 
 BRIDGE = Path(__file__).resolve().parents[1] / "fortran_bridge"
-SOURCES = ["src/aeroact_schema.f90", "src/aeroact_status.f90", "src/aeroact_native.f90"]
-SOURCES += ["tests/native_c.f90"]
+MODULES = ("schema", "status", "floats", "native")  # each after those that it uses
+SOURCES = [*(f"src/aeroact_{module}.f90" for module in MODULES), "tests/native_c.f90"]
 FLAGS = ["-O3", "-march=native", "-fopenmp-simd", "-shared", "-fPIC"]
 RANDOM = ((32, 32, 32), (64, 64, 64), (512, 32, 1024, 512))
 REFERENCE = "ONNX Runtime"

@@ -6,7 +6,9 @@ module aeroact_evaluation
   use aeroact_emulators, only: BATCHES, emulator
   use aeroact_floats, only: all_finite, all_fractions, quiet_nan
   use aeroact_native, only: native_predict, native_prepare, native_workspace
-  use aeroact_ort, only: ORT_FLOAT32, ort_check, ort_create_tensor, ort_release_tensor, ort_run
+  use aeroact_ort, only: ORT_FLOAT32, ort_bind_input, ort_bind_output, ort_check, &
+    ort_create_binding, ort_create_tensor, ort_release_binding, ort_release_tensor, ort_run, &
+    ort_run_with_binding
   use aeroact_runtime, only: ort_env, ort_memory
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
   use aeroact_signature, only: input_name, output_name
@@ -24,6 +26,8 @@ module aeroact_evaluation
     type(native_workspace) :: native
     type(c_ptr) :: input = c_null_ptr, output = c_null_ptr
       !! ONNX Runtime's names for the caller's arrays
+    type(c_ptr) :: binding = c_null_ptr
+      !! both, looked up by name in the session once and for all
     integer :: columns = 0
       !! how many columns these have
   end type scratch
@@ -85,8 +89,29 @@ contains
     if (stat /= AEROACT_OK .or. .not. c_associated(used%session)) return
     call hold_traps(caller)
     call name_arrays(used, ncol, x, y, work%input, work%output, stat, errmsg)
+    if (stat == AEROACT_OK) call bind_arrays()
+    if (stat == AEROACT_OK) then
+      work%columns = ncol
+    else
+      call discard(work)
+    end if
     call restore_traps(caller)
-    if (stat == AEROACT_OK) work%columns = ncol
+
+  contains
+
+    recursive subroutine bind_arrays()
+      call take(ort_create_binding(used%session, work%binding))
+      if (stat == AEROACT_OK) call take(ort_bind_input(work%binding, c_input_name, work%input))
+      if (stat == AEROACT_OK) call take(ort_bind_output(work%binding, c_output_name, work%output))
+    end subroutine bind_arrays
+
+    recursive subroutine take(status)
+      type(c_ptr), intent(in) :: status
+
+      call ort_check(status, AEROACT_RUNTIME_FAILED, "ONNX Runtime refuses to bind the arrays &
+        &for '"//used%name//"'. Try another version of it.", stat, errmsg)
+    end subroutine take
+
   end subroutine prepare
 
   !> Let go of what `prepare` made.
@@ -95,6 +120,7 @@ contains
 
     type(scratch) :: nothing
 
+    if (c_associated(work%binding)) call ort_release_binding(work%binding)
     if (c_associated(work%input)) call ort_release_tensor(work%input)
     if (c_associated(work%output)) call ort_release_tensor(work%output)
     work = nothing
@@ -124,28 +150,29 @@ contains
     integer, intent(out) :: stat
     character(len=*), intent(out), optional :: errmsg
 
-    type(c_ptr) :: input(1), output(1), name_in(1), name_out(1)
+    type(c_ptr) :: input(1), output(1), name_in(1), name_out(1), status
 
     if (.not. c_associated(ort_env)) then
       call fail(AEROACT_NOT_INITIALIZED, 'ONNX Runtime has been let go. Call aeroact_init and &
         &load the model again.', stat, errmsg)
       return
     end if
-    name_in = c_loc(c_input_name)
-    name_out = c_loc(c_output_name)
-    input = work%input
-    output = work%output
     call succeed(stat, errmsg)
-    if (ncol /= work%columns) call name_arrays(used, ncol, x, y, input(1), output(1), stat, errmsg)
-    if (stat == AEROACT_OK) then
-      call ort_check(ort_run(used%session, c_null_ptr, name_in, input, 1_c_size_t, name_out, &
-        1_c_size_t, output), AEROACT_RUNTIME_FAILED, "'"//used%name//"' failed to predict. Keep &
-        &the scheme that it replaces.", stat, errmsg)
-      if (ncol /= work%columns) then
-        call ort_release_tensor(input(1))
-        call ort_release_tensor(output(1))
-      end if
+    if (ncol == work%columns) then
+      status = ort_run_with_binding(used%session, c_null_ptr, work%binding)
+    else
+      call name_arrays(used, ncol, x, y, input(1), output(1), stat, errmsg)
+      if (stat /= AEROACT_OK) return
+      name_in = c_loc(c_input_name)
+      name_out = c_loc(c_output_name)
+      status = ort_run(used%session, c_null_ptr, name_in, input, 1_c_size_t, name_out, &
+        1_c_size_t, output)
+      call ort_release_tensor(input(1))
+      call ort_release_tensor(output(1))
     end if
+    ! To put the sentence together takes time.
+    if (c_associated(status)) call ort_check(status, AEROACT_RUNTIME_FAILED, "'"//used%name// &
+      "' failed to predict. Keep the scheme that it replaces.", stat, errmsg)
   end subroutine run_session
 
   !> Give ONNX Runtime names for arrays: x(16, ncol) is its tensor [ncol, 16], y likewise.
@@ -174,10 +201,14 @@ contains
       integer, intent(in) :: width
       type(c_ptr), intent(out) :: tensor
 
-      call ort_check(ort_create_tensor(ort_memory, data, 4_c_size_t*width*ncol, &
-        [int(ncol, c_int64_t), int(width, c_int64_t)], 2_c_size_t, ORT_FLOAT32, tensor), &
-        AEROACT_RUNTIME_FAILED, "ONNX Runtime refuses the arrays for '"//used%name// &
-        "'. Try another version of it.", stat, errmsg)
+      type(c_ptr) :: status
+
+      status = ort_create_tensor(ort_memory, data, 4_c_size_t*width*ncol, &
+        [int(ncol, c_int64_t), int(width, c_int64_t)], 2_c_size_t, ORT_FLOAT32, tensor)
+      call succeed(stat, errmsg)
+      if (c_associated(status)) call ort_check(status, AEROACT_RUNTIME_FAILED, &
+        "ONNX Runtime refuses the arrays for '"//used%name//"'. Try another version of it.", &
+        stat, errmsg)
     end subroutine name_array
 
   end subroutine name_arrays

@@ -8,7 +8,7 @@ module aeroact_loading
   use aeroact_graph, only: read_network
   use aeroact_onnx, only: onnx_file, read_onnx
   use aeroact_ort, only: ORT_ENABLE_ALL, ORT_SEQUENTIAL, ort_add_config_entry, ort_check, &
-    ort_create_options, ort_create_session, ort_disable_mem_pattern, ort_release_options, &
+    ort_create_options, ort_create_session, ort_release_options, &
     ort_set_execution_mode, ort_set_inter_threads, ort_set_intra_threads, ort_set_optimization_level
   use aeroact_runtime, only: ort_env
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
@@ -142,8 +142,6 @@ contains
     if (stat == AEROACT_OK) call refuse(ort_set_inter_threads(options, 1_c_int))
     if (stat == AEROACT_OK) call refuse(ort_add_config_entry(options, &
       c_string('session.intra_op.allow_spinning'), c_string('0')))
-    ! Such patterns are kept for every ncol ever seen, and ncol changes from call to call.
-    if (stat == AEROACT_OK) call refuse(ort_disable_mem_pattern(options))
     if (stat /= AEROACT_OK) call ort_release_options(options)
 
   contains

@@ -11,6 +11,7 @@
 !! not always in the same order. What threads enter is `recursive`, or gfortran's -fcheck=recursion
 !! would stop them.
 module aeroact_native
+  use, intrinsic :: iso_c_binding, only: c_intptr_t, c_loc
   use, intrinsic :: iso_fortran_env, only: int32, real32, real64
   use aeroact_floats, only: infinity_bits, is_finite
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
@@ -27,6 +28,8 @@ module aeroact_native
     !! samples that go through all layers together
   integer, parameter :: LANES = 8
     !! outputs whose sums are in registers at once
+  integer, parameter :: LINE = 16
+    !! numbers in a cache line
   integer, parameter :: FEW = 8
     !! up to as many columns go one by one
 
@@ -196,7 +199,7 @@ contains
   pure recursive subroutine native_predict(network, workspace, x, fn, stat, errmsg)
     type(native_network), intent(in) :: network
       !! made by `native_create`
-    type(native_workspace), intent(inout) :: workspace
+    type(native_workspace), intent(inout), target :: workspace
       !! of this thread; it serves networks of any width
     real(real32), intent(in), contiguous :: x(:, :)
       !! states (16, ncol) in the schema's order and units
@@ -207,7 +210,7 @@ contains
     character(len=*), intent(out), optional :: errmsg
       !! what went wrong, in a sentence
 
-    integer :: column, first, n, refused
+    integer :: column, first, from_a, from_b, n, refused
 
     call succeed(stat, errmsg)
     n = size(x, 2)
@@ -229,14 +232,16 @@ contains
       return
     end if
 
+    from_a = start_of_line(workspace%a)
+    from_b = start_of_line(workspace%b)
     do first = 1, n, TILE
       if (n - first < FEW) then
         do column = first, n
           call predict_column(network, workspace%a, workspace%b, x(:, column), fn(:, column))
         end do
       else
-        call predict_tile(network, min(TILE, n - first + 1), workspace%a, workspace%b, &
-          x(:, first:), fn(:, first:))
+        call predict_tile(network, min(TILE, n - first + 1), workspace%a(from_a:), &
+          workspace%b(from_b:), x(:, first:), fn(:, first:))
       end if
     end do
   end subroutine native_predict
@@ -299,7 +304,18 @@ contains
     end do
   end subroutine pack_layer
 
-  !> See that the scratch is large enough.
+  !> The first number that begins a cache line: a vector that spans two takes twice as long.
+  pure recursive function start_of_line(scratch) result(first)
+    real(real32), intent(in), contiguous, target :: scratch(:)
+    integer :: first
+
+    integer(c_intptr_t) :: address
+
+    address = transfer(c_loc(scratch), address)
+    first = 1 + int(modulo(-address/4, int(LINE, c_intptr_t)))
+  end function start_of_line
+
+  !> See that the scratch is large enough, wherever in it a cache line begins.
   pure recursive subroutine reserve(workspace, needed, refused)
     type(native_workspace), intent(inout) :: workspace
     integer, intent(in) :: needed
@@ -307,11 +323,11 @@ contains
 
     refused = 0
     if (allocated(workspace%b)) then
-      if (size(workspace%b) >= needed) return
+      if (size(workspace%b) >= needed + LINE) return
     end if
     if (allocated(workspace%a)) deallocate (workspace%a)
     if (allocated(workspace%b)) deallocate (workspace%b)
-    allocate (workspace%a(needed), workspace%b(needed), stat=refused)
+    allocate (workspace%a(needed + LINE), workspace%b(needed + LINE), stat=refused)
   end subroutine reserve
 
   !> Up to TILE states, layer by layer; a and b take turns as input and output.
@@ -387,6 +403,8 @@ contains
   end subroutine normalize_tile
 
   !> One layer for the samples of some strips.
+  !!
+  !! The length of the vectors is given: of AVX-512 gfortran would often use only half.
   pure recursive subroutine dense_tile(n_in, groups, strips, relu, kernel, bias, a, y)
     integer, intent(in) :: n_in, groups, strips
     logical, intent(in) :: relu
@@ -400,7 +418,7 @@ contains
     lowest = merge(0.0_real32, -huge(lowest), relu)
     do g = 1, groups
       do first = 0, STRIP*(strips - 1), STRIP
-        !$omp simd private(y1, y2, y3, y4, y5, y6, y7, y8, k)
+        !$omp simd simdlen(STRIP) private(y1, y2, y3, y4, y5, y6, y7, y8, k)
         do s = first + 1, first + STRIP
           y1 = bias(1, g)
           y2 = bias(2, g)

@@ -79,12 +79,6 @@ module aeroact_ort
       type(c_ptr) :: status
     end function create_cpu_memory_info_i
 
-    function switch_option_i(options) bind(c) result(status)
-      import :: c_ptr
-      type(c_ptr), value :: options
-      type(c_ptr) :: status
-    end function switch_option_i
-
     function set_option_i(options, setting) bind(c) result(status)
       import :: c_int, c_ptr
       type(c_ptr), value :: options
@@ -128,6 +122,25 @@ module aeroact_ort
       type(c_ptr) :: status
     end function run_i
 
+    function create_binding_i(session, binding) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), value :: session
+      type(c_ptr), intent(out) :: binding
+      type(c_ptr) :: status
+    end function create_binding_i
+
+    function bind_i(binding, name, tensor) bind(c) result(status)
+      import :: c_char, c_ptr
+      type(c_ptr), value :: binding, tensor
+      character(kind=c_char), intent(in) :: name(*)
+      type(c_ptr) :: status
+    end function bind_i
+
+    function run_with_binding_i(session, options, binding) bind(c) result(status)
+      import :: c_ptr
+      type(c_ptr), value :: session, options, binding
+      type(c_ptr) :: status
+    end function run_with_binding_i
   end interface
 
   ! ONNX Runtime's functions, by name; null until `ort_bind` has succeeded.
@@ -141,7 +154,6 @@ module aeroact_ort
   procedure(release_i), pointer, public, protected, save :: ort_release_memory_info => null()
 
   procedure(create_i), pointer, public, protected, save :: ort_create_options => null()
-  procedure(switch_option_i), pointer, public, protected, save :: ort_disable_mem_pattern => null()
   procedure(set_option_i), pointer, public, protected, save :: ort_set_execution_mode => null()
   procedure(set_option_i), pointer, public, protected, save :: ort_set_optimization_level => null()
   procedure(set_option_i), pointer, public, protected, save :: ort_set_intra_threads => null()
@@ -156,6 +168,12 @@ module aeroact_ort
   procedure(release_i), pointer, public, protected, save :: ort_release_tensor => null()
   procedure(run_i), pointer, public, protected, save :: ort_run => null()
 
+  procedure(create_binding_i), pointer, public, protected, save :: ort_create_binding => null()
+  procedure(release_i), pointer, public, protected, save :: ort_release_binding => null()
+  procedure(bind_i), pointer, public, protected, save :: ort_bind_input => null()
+  procedure(bind_i), pointer, public, protected, save :: ort_bind_output => null()
+  procedure(run_with_binding_i), pointer, public, protected, save :: ort_run_with_binding => null()
+
 contains
 
   !> Find the functions through the library's one entry point.
@@ -167,7 +185,7 @@ contains
     character(len=:), allocatable, intent(out) :: version
       !! the library's own version, as in 1.20.1
 
-    integer, parameter :: last_slot = 130
+    integer, parameter :: last_slot = 137
     procedure(get_api_base_i), pointer :: get_api_base
     procedure(get_api_i), pointer :: get_api
     procedure(get_version_i), pointer :: get_version
@@ -197,7 +215,6 @@ contains
     call c_f_procpointer(slot(9), ort_run)
     call c_f_procpointer(slot(10), ort_create_options)
     call c_f_procpointer(slot(13), ort_set_execution_mode)
-    call c_f_procpointer(slot(17), ort_disable_mem_pattern)
     call c_f_procpointer(slot(23), ort_set_optimization_level)
     call c_f_procpointer(slot(24), ort_set_intra_threads)
     call c_f_procpointer(slot(25), ort_set_inter_threads)
@@ -210,6 +227,11 @@ contains
     call c_f_procpointer(slot(96), ort_release_tensor)
     call c_f_procpointer(slot(100), ort_release_options)
     call c_f_procpointer(slot(130), ort_add_config_entry)
+    call c_f_procpointer(slot(133), ort_run_with_binding)
+    call c_f_procpointer(slot(134), ort_create_binding)
+    call c_f_procpointer(slot(135), ort_release_binding)
+    call c_f_procpointer(slot(136), ort_bind_input)
+    call c_f_procpointer(slot(137), ort_bind_output)
   end subroutine ort_bind
 
   !> Whether a version, as in 1.20.1, is one with the table that is asked for.

@@ -91,7 +91,10 @@ contains
   !> An integer for a sentence, in as few characters as it takes.
   pure recursive function decimal(number) result(text)
     integer, intent(in) :: number
+      !! any
     character(len=:), allocatable :: text
+      !! its digits
+
     character(len=20) :: buffer
 
     write (buffer, '(i0)') number
