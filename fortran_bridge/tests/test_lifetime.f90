@@ -1,6 +1,5 @@
-!> Models come and go: several at once, many in a row, more than there is room for, copied.
+!> Models come and go: several at once, more than there is room for, copied.
 program test_lifetime
-  use, intrinsic :: iso_fortran_env, only: real64
   use aeroact
   use testing
   implicit none
@@ -18,8 +17,6 @@ program test_lifetime
   select case (argument(1))
   case ('two_models')
     call two_models()
-  case ('repeatedly')
-    call repeatedly()
   case ('too_many')
     call too_many()
   case ('copied')
@@ -44,44 +41,6 @@ contains
     call is_not_loaded(first)
     call predicts_as_expected(second, 'other', nstates)
   end subroutine two_models
-
-  subroutine repeatedly()
-    type(aeroact_model) :: model
-    real(real64) :: x(AEROACT_NSTATE), y(AEROACT_NMODES)
-    integer :: i, before, after
-
-    x = 1
-    before = 0
-    do i = 1, 220
-      if (i == 21) before = resident_kib()  ! the first ones fill caches
-      call model%load(data_file('mlp.onnx'), stat, errmsg)
-      if (stat == AEROACT_OK) call model%predict(x, y, stat, errmsg)
-      if (stat /= AEROACT_OK) exit
-      call model%free()
-      call model%free()
-    end do
-    call expect(AEROACT_OK, stat, errmsg, 'load, predict, free')
-    after = resident_kib()
-    call check(after - before < 4096, 'memory grew by 4 MiB or more in 200 rounds')
-    call still_works()
-  end subroutine repeatedly
-
-  !> Resident memory of this process; 0 where Linux's /proc is not to be had.
-  function resident_kib() result(kib)
-    integer :: kib
-    character(len=200) :: line
-    integer :: failed, unit
-
-    kib = 0
-    open (newunit=unit, file='/proc/self/status', status='old', action='read', iostat=failed)
-    if (failed /= 0) return
-    do
-      read (unit, '(a)', iostat=failed) line
-      if (failed /= 0) exit
-      if (line(:6) == 'VmRSS:') read (line(7:), *) kib
-    end do
-    close (unit)
-  end function resident_kib
 
   subroutine too_many()
     type(aeroact_model) :: models(AEROACT_MAX_MODELS), another
