@@ -61,7 +61,9 @@ contains
     ! shows all the same; of a load, a session or a network.
     call check(heap_bytes() - heap < merge(500*rounds, rounds/2, argument(1) == 'loads'), &
       backend//': the heap grew')
-    call check(resident_kib() - resident < 2048, backend//': resident memory grew')
+    ! A session leaves holes behind; a thousand that are kept would be a hundred MiB.
+    call check(resident_kib() - resident < merge(16384, 2048, argument(1) == 'loads'), &
+      backend//': resident memory grew')
   end subroutine repeat_round
 
   subroutine one_round()
