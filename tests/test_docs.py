@@ -10,11 +10,16 @@ from tests.pages import assert_links_lead_somewhere, assert_runs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
+BRIDGE = DOCS.parent / "fortran_bridge"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_and_pictures_lead_somewhere(page: str) -> None:
-    assert_links_lead_somewhere(DOCS / page)
+@pytest.mark.parametrize(
+    "page",
+    [*(DOCS / page for page in PAGES), BRIDGE / "README.md", BRIDGE / "e3sm" / "README.md"],
+    ids=lambda page: f"{page.parent.name}/{page.name}",
+)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    assert_links_lead_somewhere(page)
 
 
 def test_the_index_lists_every_page() -> None:
