@@ -91,8 +91,6 @@ def make_model(
         "high": np.r_[350, 1200, 2, np.full(n_log, 1e20)].astype(np.float32),
         "split": np.array([LINEAR, n_log], np.int64),
         "mean": np.r_[270, 750, 0.9, rng.normal(0.0, 1.0, n_log)].astype(np.float32),
-        "one": np.array(1.0, np.float32),
-        "many": np.array(1e4, np.float32),
     }
     widths = [n_in, 24, 12, n_out]
     for layer in range(3):
@@ -118,6 +116,7 @@ def make_model(
     if head == "Sigmoid":
         nodes.append(node("Sigmoid", ["g2"], ["fn"]))
     else:
+        constants |= {"one": np.array(1.0, np.float32), "many": np.array(1e4, np.float32)}
         nodes += [
             node("Relu", ["g2"], ["x"]),
             node("Reciprocal", ["x"], ["inverse"]),
