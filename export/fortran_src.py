@@ -23,14 +23,18 @@ def copy(folder: Path) -> None:
     Raises
     ------
     AeroactError
-        If something is there already, or the folder cannot be made.
+        If something is there already, or the folder cannot be written.
     """
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AeroactError(f"{folder}: something is there already; name a new folder")
     with replacing_folder(folder) as part:
         made_here = shutil.ignore_patterns("build", "__pycache__")
-        shutil.copytree(SOURCES, part, ignore=made_here, dirs_exist_ok=True)
+        try:
+            shutil.copytree(SOURCES, part, ignore=made_here, dirs_exist_ok=True)
+        except shutil.Error as error:  # one entry a file, each with source and target
+            _, _, reason = error.args[0][0]
+            raise AeroactError(f"{folder}: {str(reason).split(': ')[0]}") from error
 
 
 def runtime_library() -> Path | None:

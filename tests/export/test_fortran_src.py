@@ -1,10 +1,12 @@
 """`aeroact-export fortran-src`: the Fortran library for those who have only the Python package."""
 
+import errno
 import shutil
 from pathlib import Path
 
 import pytest
 
+from aeroact.errors import AeroactError
 from aeroact.export import fortran_src
 from tests.commands import fails, run_command
 
@@ -69,12 +71,12 @@ def test_what_is_there_is_left_alone(there, tmp_path):
     assert list(tmp_path.rglob("*.f90")) == []
 
 
-def test_what_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
-    def fail(source, target, **_):
-        shutil.copy(BRIDGE / "README.md", target)
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(source, target, **_):
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
 
-    monkeypatch.setattr(shutil, "copytree", fail)
-    with pytest.raises(OSError, match="No space"):
-        fortran_src.copy(tmp_path / "aeroact-fortran")
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(AeroactError) as raised:
+        fortran_src.copy(tmp_path / "copy")
+    assert str(raised.value) == f"{tmp_path / 'copy'}: [Errno 28] No space left on device"
+    assert not list(tmp_path.iterdir())
