@@ -110,7 +110,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise AeroactError(f"{path}: cannot make this folder ({error.strerror})") from error
     if not os.access(path, os.W_OK):
-        raise AeroactError(f"{path}: this folder cannot be written to; choose another with --out")
+        raise AeroactError(f"{path}: this folder cannot be written to; choose another")
 
 
 def require_writable(path: Path) -> None:
