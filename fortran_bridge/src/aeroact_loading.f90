@@ -8,8 +8,8 @@ module aeroact_loading
   use aeroact_graph, only: read_network
   use aeroact_onnx, only: onnx_file, read_onnx
   use aeroact_ort, only: ORT_ENABLE_ALL, ORT_SEQUENTIAL, ort_add_config_entry, ort_check, &
-    ort_create_options, ort_create_session, ort_release_options, &
-    ort_set_execution_mode, ort_set_inter_threads, ort_set_intra_threads, ort_set_optimization_level
+    ort_create_options, ort_create_session, ort_release_options, ort_set_execution_mode, &
+    ort_set_inter_threads, ort_set_intra_threads, ort_set_optimization_level
   use aeroact_runtime, only: ort_env
   use aeroact_schema, only: AEROACT_NMODES, AEROACT_NSTATE
   use aeroact_signature, only: check_schema, check_signature
@@ -42,13 +42,11 @@ contains
     logical :: sound
 
     loaded%name = name
+    call require_backend(backend, name, stat, errmsg)
+    if (stat /= AEROACT_OK) return
     if (threads < 1) then
       call fail(AEROACT_INVALID_ARGUMENT, "'"//name//"' is to be loaded with intra_threads < 1. &
         &Give 1 or more.", stat, errmsg)
-      return
-    else if (backend /= 'ort' .and. backend /= 'native' .and. backend /= 'auto') then
-      call fail(AEROACT_INVALID_ARGUMENT, "'"//name//"' is to be loaded with backend '"//backend// &
-        "'. There are 'ort', 'native' and 'auto'.", stat, errmsg)
       return
     else if (backend == 'ort' .and. .not. c_associated(ort_env)) then
       call fail(AEROACT_NOT_INITIALIZED, "'"//name//"' cannot be loaded before ONNX Runtime is &
@@ -95,6 +93,8 @@ contains
 
     type(environment) :: caller
 
+    call require_backend(backend, path, stat, errmsg)
+    if (stat /= AEROACT_OK) return
     if (backend == 'ort') then
       call fail(AEROACT_INVALID_ARGUMENT, "'"//path//"' is not for ONNX Runtime. Load it with &
         &backend 'native', or load the emulator.onnx beside it.", stat, errmsg)
@@ -106,6 +106,18 @@ contains
     if (stat == AEROACT_OK) call check_schema(loaded%metadata, path, stat, errmsg)
     loaded%native = stat == AEROACT_OK
   end subroutine load_weights
+
+  !> See that there is such a backend.
+  subroutine require_backend(backend, name, stat, errmsg)
+    character(len=*), intent(in) :: backend, name
+    integer, intent(out) :: stat
+    character(len=*), intent(out), optional :: errmsg
+
+    call succeed(stat, errmsg)
+    if (all(backend /= [character(len=6) :: 'ort', 'native', 'auto'])) &
+      call fail(AEROACT_INVALID_ARGUMENT, "'"//name//"' is to be loaded with backend '"//backend// &
+      "'. There are 'ort', 'native' and 'auto'.", stat, errmsg)
+  end subroutine require_backend
 
   !> Have ONNX Runtime make a session of the model.
   subroutine open_session(bytes, name, threads, session, stat, errmsg)

@@ -101,6 +101,23 @@ def test_broken_weights_are_one_sentence(bundle, predict_states, tmp_path, fault
     assert done.stdout == ""
 
 
+@needs_netcdf
+@pytest.mark.parametrize(
+    ("backend", "mentions"),
+    [("ort", "not for ONNX Runtime"), ("fast", "There are 'ort', 'native'")],
+)
+def test_weights_are_for_the_native_backend(bundle, predict_states, environment, backend, mentions):
+    states = BRIDGE / "examples" / "01_predict_states" / "states.txt"
+    done = subprocess.run(
+        [predict_states, bundle / "weights.nc", states, backend],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert mentions in done.stderr
+
+
 def test_a_guard_does_not_disturb_fortran(bundle, predict_states, environment, tmp_path):
     guarded = tmp_path / "guarded.onnx"
     guarded.write_bytes(to_onnx(*weights.read(bundle / "weights.nc"), {}, guard=True))
