@@ -37,16 +37,16 @@ contains
       return
     end if
 
+    widths = native_widths(used%network)
     if (.not. c_associated(used%session)) then
       write (unit, '(a)') 'Backend: native'
-    else if (.not. any(used%native)) then
+    else if (size(widths) == 0 .and. .not. any(used%native)) then
       write (unit, '(a)') 'Backend: ONNX Runtime'
     else
       write (unit, '(a)') 'Backend, by the number of columns:'
       write (unit, '(i6, a, a)') (BATCHES(i), ' or more: ', &
         merge('native      ', 'ONNX Runtime', used%native(i)), i=1, size(BATCHES))
     end if
-    widths = native_widths(used%network)
     if (size(widths) > 0) write (unit, '(a, *(1x, i0))') 'Hidden layers:', widths
 
     call read_bounds(used, low, high, error)

@@ -1,15 +1,17 @@
-!> A shared library that is ONNX Runtime but for one function, of which one call fails.
+!> A shared library that is ONNX Runtime but for one function, of which one call fails or all take
+!! long.
 !!
 !! It opens the library that `$AEROACT_ORT_LIB` names and hands out a copy of its table of
-!! functions, in which `fail_slot` replaces one.
+!! functions, in which `fail_slot` or `slow_slot` replaces one.
 module failing_runtime
   use, intrinsic :: iso_c_binding, only: c_char, c_f_pointer, c_f_procpointer, c_funloc, c_funptr, &
     c_int, c_int32_t, c_intptr_t, c_loc, c_null_char, c_ptr
+  use, intrinsic :: iso_fortran_env, only: int64
   use aeroact_dl, only: dl_open, dl_symbol
   implicit none
   private
 
-  public :: fail_slot, get_api_base
+  public :: fail_slot, slow_slot, get_api_base
 
   integer, parameter :: CREATE_STATUS = 0
   integer, parameter :: last_slot = 200
@@ -48,7 +50,7 @@ module failing_runtime
   type(api_base), pointer, save :: real_base => null()
   type(c_funptr), target, save :: slots(0:last_slot)
   type(c_funptr), save :: real_slot
-  integer, save :: failing = -1, calls_left = 0
+  integer, save :: failing = -1, calls_left = 0, milliseconds = 0
   procedure(create_status_i), pointer, save :: create => null()
 
 contains
@@ -59,7 +61,17 @@ contains
 
     failing = slot
     calls_left = call_number
+    milliseconds = 0
   end subroutine fail_slot
+
+  !> From the next look at the table on, each call of this slot takes so much longer.
+  subroutine slow_slot(slot, longer) bind(c, name='slow_slot')
+    integer(c_int), value :: slot, longer
+
+    failing = slot
+    calls_left = 0  ! none fails
+    milliseconds = longer
+  end subroutine slow_slot
 
   function get_api_base() bind(c, name='OrtGetApiBase') result(address)
     type(c_ptr) :: address
@@ -102,7 +114,13 @@ contains
     type(c_ptr) :: status
 
     procedure(any_function_i), pointer :: real_function
+    integer(int64) :: now, rate, start
 
+    call system_clock(start, rate)
+    do
+      call system_clock(now)
+      if (1000*(now - start) >= milliseconds*rate) exit
+    end do
     calls_left = calls_left - 1
     if (calls_left == 0) then
       status = create(1_c_int, 'made to fail'//c_null_char)

@@ -1,11 +1,15 @@
 !> The two backends behind one model: the same numbers, however the model came and is asked.
 program test_backends
+  use, intrinsic :: iso_c_binding, only: c_f_procpointer, c_int
   use, intrinsic :: iso_fortran_env, only: int8, real32, real64
   use aeroact
+  use aeroact_dl, only: dl_open, dl_symbol
   use testing
   implicit none
 
   character(len=*), parameter :: backends(3) = [character(len=6) :: 'ort', 'native', 'auto']
+  character(len=*), parameter :: chosen_for(6) = [character(len=6) :: &
+    '     1', '     4', '    16', '    64', '   256', '  1024']
   integer, parameter :: batches(5) = [1, 3, 17, 100, nstates]
 
   character(len=AEROACT_ERRMSG_LEN) :: errmsg
@@ -24,7 +28,8 @@ program test_backends
   x4 = real(x8, real32)
   y8 = -1
   y4 = -1
-  if (argument(1) /= 'without_runtime') call open_runtime()
+  if (all(argument(1) /= [character(len=15) :: 'without_runtime', 'slow_runtime'])) &
+    call open_runtime()
 
   select case (argument(1))
   case ('same_numbers')
@@ -56,7 +61,16 @@ program test_backends
     call predicts_as_expected(model, 'raising', nstates)
     call check(index(description(), 'Backend: ONNX Runtime') > 0, 'raising: '//description())
     call model%load(data_file('mlp.onnx'), stat, errmsg, backend='auto')
-    call check(index(description(), '  1 or more: native') > 0, 'mlp: '//description())
+    text = description()
+    do i = 1, size(chosen_for)
+      k = index(text, chosen_for(i)//' or more: ')
+      call check(k > 0, 'mlp: '//text)
+      text = text(k + len(chosen_for) + len(' or more: '):)
+      call check(index(text, 'native') == 1 .or. index(text, 'ONNX Runtime') == 1, 'mlp: '//text)
+    end do
+
+  case ('slow_runtime')
+    call slow_runtime()
 
   case ('layouts')
     do k = 1, size(backends)
@@ -171,6 +185,30 @@ contains
 
     close_to = all(abs(y(:, :ncol) - expected(:, :ncol)) <= tolerance)
   end function close_to
+
+  !> Where each prediction of ONNX Runtime takes ten milliseconds, the native backend is chosen.
+  subroutine slow_runtime()
+    abstract interface
+      subroutine slow_slot_i(slot, longer) bind(c)
+        import :: c_int
+        integer(c_int), value :: slot, longer
+      end subroutine slow_slot_i
+    end interface
+    procedure(slow_slot_i), pointer :: slow_slot
+    character(len=1024) :: path
+
+    call get_environment_variable('AEROACT_FAILING_LIBRARY', path)
+    call c_f_procpointer(dl_symbol(dl_open(path), 'slow_slot'), slow_slot)
+    call slow_slot(9_c_int, 10_c_int)
+    call aeroact_init(stat, errmsg, path)
+    call expect(AEROACT_OK, stat, errmsg, 'init')
+    call model%load(data_file('mlp.onnx'), stat, errmsg, backend='auto')
+    call expect(AEROACT_OK, stat, errmsg, 'load')
+    text = description()
+    do i = 1, size(chosen_for) - 1  ! a thousand columns can take as long without optimization
+      call check(index(text, chosen_for(i)//' or more: native') > 0, 'slow: '//text)
+    end do
+  end subroutine slow_runtime
 
   !> What the model says of itself, in one line.
   function description() result(text)
