@@ -23,6 +23,7 @@ from aeroact.hpo import step1
 from aeroact.hpo.attempts import Task
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.config import Project
+from aeroact.hpo.crew import Processes
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.standing import Standing
@@ -45,7 +46,6 @@ def no_op(task: Task, report: Report) -> step1.Tried:
 def ours(trials: int, epochs: int) -> dict[str, Any]:
     """CPU seconds of the parent for each of the last trials, and the size of the records."""
     project = Project(trials=trials, epochs=epochs, max_params=None)
-    step1._try = no_op
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name) / "run")
         folder.path.mkdir()
@@ -62,7 +62,7 @@ def ours(trials: int, epochs: int) -> dict[str, Any]:
                     ends.append(time.process_time())
                     show(len(ends))
 
-            step1.run(project, folder, {}, 1, Watcher(note))
+            step1.run(project, folder, {}, Processes(1, no_op), Watcher(note))
         files = [path for path in folder.path.rglob("*") if path.is_file()]
         return {
             "first_ms": 1e3 * (ends[LAST] - ends[0]) / LAST,

@@ -1,19 +1,19 @@
 """Trainings given to workers, and the records that come of them: what both steps share."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from aeroact.hpo import workers
-from aeroact.hpo.backend import load_single_threaded
 from aeroact.hpo.config import Project
+from aeroact.hpo.crew import Crew
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.space import Candidate
 from aeroact.hpo.training import History, Recipe, TrainingData
 from aeroact.hpo.watcher import Watcher
+from aeroact.hpo.workers import Listener
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,30 @@ class Task:
 
 
 def run(
+    begun: Sequence[Task],
     tasks: Iterator[Task | None],
-    work: workers.Work[Task, Any],
     project: Project,
     folder: RunFolder,
-    n_workers: int,
+    crew: Crew,
     watcher: Watcher,
     *,
     began: Callable[[str], None] = lambda name: None,
     epoch: Callable[[str, float], bool] = lambda name, val_mse: False,
 ) -> Iterator[tuple[Trial, Any]]:
-    """Train in workers, and note in the journal what is begun.
+    """Let a crew train, and note in the journal what is begun.
 
     Parameters
     ----------
+    begun : sequence of Task
+        What an earlier process had begun.
     tasks : iterator of Task
-        As `workers.run` takes it.
-    work : callable
-        Done in a worker; returns a `History`, and reports MSE and validation MSE of each
-        epoch.
+        The others, as `workers.run` takes them.
     project : Project
         Says how long a training may take.
     folder : RunFolder
         Its journal is written to.
-    n_workers : int
-        Processes.
+    crew : Crew
+        Who trains.
     watcher : Watcher
         Is told what is begun, and each epoch.
     began : callable
@@ -78,8 +77,8 @@ def run(
     ------
     Trial
         A finished one, for the caller to note.
-    object
-        What the work returned, or None.
+    History
+        What the training returned, or None.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     stopped: set[str] = set()
@@ -96,22 +95,11 @@ def run(
             stopped.add(task.name)
         return task.name in stopped
 
-    def noted() -> Iterator[Task | None]:
-        for task in tasks:
-            if task is not None:
-                folder.journal.append(task.record(status="RUNNING", started=time.time()))
-            yield task
+    def note(task: Task) -> None:
+        folder.journal.append(task.record(status="RUNNING", started=time.time()))
 
-    listener = workers.Listener(began=begin, reported=report)
-    outcomes = workers.run(
-        noted(),
-        work,
-        n_workers,
-        load_single_threaded,
-        listener=listener,
-        timeout=project.trial_timeout,
-    )
-    for outcome in outcomes:
+    listener = Listener(given=note, began=begin, reported=report)
+    for outcome in crew.run(begun, tasks, listener, project.trial_timeout):
         task, result = outcome.task, outcome.result
         curve = curves.pop(task.name, [])
         history = result or History(

@@ -244,6 +244,159 @@ def status(
     show(folder)
 
 
+@app.command(
+    epilog="Example: aeroact-hpo slurm runs/mine --data activation.nc --preset paper "
+    "--nodes 2 --gpus-per-node 8 --time 8:00:00 --submit"
+)
+def slurm(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, new or begun.")],
+    nodes: Annotated[int | None, typer.Option(min=1, help="Nodes \\[default: 1].")] = None,
+    gpus_per_node: Annotated[
+        int | None,
+        typer.Option(min=0, help="GPUs on each, with a worker for each; without, a worker a core."),
+    ] = None,
+    gpu_type: Annotated[str | None, typer.Option(help="Of the GPUs, such as v100.")] = None,
+    workers_per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time on a GPU \\[default: 1].")
+    ] = None,
+    workers_per_node: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores of each node without GPUs; by default the whole node."),
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="Of the cluster.")] = None,
+    account: Annotated[str | None, typer.Option(help="That pays.")] = None,
+    qos: Annotated[str | None, typer.Option(help="Quality of service.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Limit of a job, 8:00:00; the next one goes on.")
+    ] = None,
+    requeue: Annotated[
+        bool | None,
+        typer.Option(
+            "--requeue/--no-requeue", help="Queue again when the time is over \\[default: yes]."
+        ),
+    ] = None,
+    two_jobs: Annotated[
+        bool, typer.Option("--two-jobs", help="Step 2 as a job of its own, after Step 1's.")
+    ] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Submit the script, after it was shown.")
+    ] = False,
+    data: o.Data = None,
+    preset: o.Preset = "laptop",
+    config: o.Config = None,
+    samples: o.Samples = None,
+    seed: o.Seed = None,
+    transform: o.Transform = None,
+    holdout: o.Holdout = None,
+    validation: o.Validation = None,
+    algorithm: o.Algorithm_ = None,
+    trials: o.Trials = None,
+    p_subset: o.PSubset = None,
+    min_layers: o.MinLayers = None,
+    max_layers: o.MaxLayers = None,
+    max_params: o.MaxParams = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    prune: o.Prune_ = None,
+    retrain: o.Retrain = None,
+    p_retrain: o.PRetrain = None,
+    shortlist: o.Shortlist = None,
+    cost: o.Cost = None,
+    retrain_epochs: o.RetrainEpochs = None,
+    schedule: o.Schedule_ = None,
+    retrain_learning_rate: o.RetrainLearningRate = None,
+    trial_timeout: o.TrialTimeout = None,
+    max_failed: o.MaxFailed = None,
+    debug: Debug = False,
+) -> None:
+    r"""Run both steps on a Slurm cluster: write the batch script, show it, submit it.
+
+    What is asked of Slurm may also stand in the table \\[slurm] of --config, which takes
+    further lines for sbatch and a prologue. A job goes on where an earlier one ended.
+    """
+    asked = locals()
+    settings = settings_of(preset, config, o.settings_in(asked))
+
+    from aeroact.hpo.cluster import job as batch
+    from aeroact.hpo.config import checked, read_settings
+    from aeroact.hpo.folder import RunFolder
+    from aeroact.hpo.run import begin
+
+    of_slurm = {name: asked[name] for name in batch.Job.model_fields if name in asked}
+    of_slurm = {name: value for name, value in of_slurm.items() if value is not None}
+    job = checked(batch.Job, (read_settings(config, "slurm") if config else {}) | of_slurm)
+    begin(folder, settings, frozenset({1, 2}))
+    run = RunFolder(folder)
+    script = batch.write(job, run)
+    print(script.read_text(), end="")
+    if not submit:
+        steps = "1, and with 2 after that" if two_jobs else ""
+        print(f"File: {script}; submit it with: sbatch {script} {steps}".rstrip())
+        return
+    first = batch.submit(run, step=1 if two_jobs else None)
+    numbers = [first, batch.submit(run, step=2, after=first)] if two_jobs else [first]
+    print(
+        f"Submitted as job {' and '.join(numbers)}; see how it is with: aeroact-hpo status {folder}"
+    )
+
+
+@app.command(
+    epilog="Example: KERASTUNER_TUNER_ID=chief aeroact-hpo worker runs/mine, on one machine, and "
+    "aeroact-hpo worker runs/mine on others"
+)
+def worker(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Trials at a time; by default one with a GPU, else one a core of ours."
+        ),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, max=2, help="Of the chief: this step alone.")
+    ] = None,
+    spare: Annotated[
+        float, typer.Option(min=0, help="Of the chief: seconds for what runs after SIGUSR1.")
+    ] = 60.0,
+    retry_failed: o.RetryFailed = False,
+    tensorboard: o.TensorBoard = False,
+    debug: Debug = False,
+) -> None:
+    """Be the chief of a run or one of its workers, as a batch job starts them.
+
+    The chief is whose KERASTUNER_TUNER_ID is "chief"; it finishes when the run is done. The
+    others find it by the run's folder, or by KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT.
+    """
+    from aeroact.hpo.backend import load_backend
+
+    load_backend()
+    from aeroact.hpo.cluster import place
+
+    if not place.is_chief():
+        from aeroact.hpo.cluster.worker import serve
+
+        serve(folder, slots)
+        return
+
+    from aeroact.hpo.cluster.chief import OutOfTimeError, lead
+    from aeroact.hpo.cluster.job import OUT_OF_TIME
+    from aeroact.hpo.run import Request
+
+    steps = frozenset({step}) if step else frozenset({1, 2})
+    request = Request(o.n_workers(None), steps, retry_failed=retry_failed, tensorboard=tensorboard)
+    try:
+        result = lead(folder, request, spare)
+    except OutOfTimeError as error:
+        print(error)
+        raise typer.Exit(OUT_OF_TIME) from None
+    if 2 in steps:
+        _print_step2(folder, result)
+    else:
+        _print_failures(result)
+
+
 def _print_step2(out: Path, result: "Result") -> None:
     from rich.table import Table
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +14,7 @@ from aeroact.hpo.training import Schedule
 Algorithm = Literal["random", "hyperband", "bayesian"]
 Policy = Literal["best", "pareto"]
 CostMeasure = Literal["params", "time"]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Project(BaseModel):
@@ -158,11 +159,21 @@ PAPER: dict[str, Any] = {
 }
 """Where Yu et al. (2024) differ from the defaults of `Project`."""
 
+TABLES = ("project", "slurm")
+"""Of a configuration file."""
+
 PRESETS: dict[str, dict[str, Any]] = {"laptop": {}, "paper": PAPER}
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read settings from a TOML file, either at its top or in a table ``[project]``.
+def read_settings(path: Path, table: str = "project") -> dict[str, Any]:
+    """Read settings from a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+        With the tables ``[project]`` and ``[slurm]``, or the project's settings at its top.
+    table : str
+        Which of them; nothing, if it is not there.
 
     Raises
     ------
@@ -175,7 +186,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise AeroactError(f"{path}: cannot read ({error.strerror})") from error
     except tomllib.TOMLDecodeError as error:
         raise AeroactError(f"{path}: not TOML ({error})") from error
-    return content.get("project", content)
+    others = {name: value for name, value in content.items() if name not in TABLES}
+    return content.get(table, others if table == "project" else {})
 
 
 def settings_of(preset: str, config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -221,8 +233,19 @@ def project_of(settings: dict[str, Any]) -> Project:
         if not 0 < p_retrain <= 1:
             raise AeroactError(f"p_retrain: {p_retrain} is not within (0, 1]")
         settings["retrain"] = max(1, round(p_retrain * settings.get("trials", Project().trials)))
+    return checked(Project, settings)
+
+
+def checked(model: type[Model], settings: dict[str, Any]) -> Model:
+    """Return settings as a pydantic model.
+
+    Raises
+    ------
+    AeroactError
+        Naming each setting that is unknown or out of bounds.
+    """
     try:
-        return Project(**settings)
+        return model(**settings)
     except ValidationError as error:
         faults = (
             f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}"

@@ -50,6 +50,16 @@ class RunFolder:
         """The record of all trials."""
         return Journal(self.path / "trials.jsonl")
 
+    @property
+    def cluster(self) -> Path:
+        """What the chief and the workers of a cluster need to know of each other."""
+        return self.path / "cluster"
+
+    @property
+    def logs(self) -> Path:
+        """What the workers of a cluster said, a file each."""
+        return self.path / "logs"
+
     def model(self, trial: str) -> Path:
         """Return the file of a retrained network."""
         return self.path / "models" / f"{trial}.keras"

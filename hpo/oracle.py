@@ -6,7 +6,6 @@ journal (`aeroact.hpo.journal`), from which an interrupted search is replayed.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
@@ -16,20 +15,11 @@ from keras_tuner.engine.trial import TrialStatus
 from aeroact.errors import AeroactError
 from aeroact.hpo.config import Project
 from aeroact.hpo.prune import Pruner
-from aeroact.hpo.space import Candidate, candidate_of, values_of
+from aeroact.hpo.space import Candidate, Chosen, candidate_of, values_of
 
 OBJECTIVE = "val_mse"
 
 _MAX_REJECTED = 10_000
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A trial that is to be run: its name, what it tries, and its epochs if they are limited."""
-
-    name: str
-    candidate: Candidate
-    epochs: int | None = None
 
 
 class SearchOracle(keras_tuner.Oracle):

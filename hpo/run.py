@@ -14,6 +14,7 @@ from aeroact.generate import Job, generate
 from aeroact.hpo import cache, screen, step1, step2, tables
 from aeroact.hpo.config import STEP2_ONLY, TRAINING_OF_STEP2, WITHOUT_EFFECT, Project, project_of
 from aeroact.hpo.cost import Cost, cost_of
+from aeroact.hpo.crew import Crew, Hire, Processes
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.shortlist import shortlist
@@ -22,6 +23,8 @@ from aeroact.hpo.watcher import Watcher
 from aeroact.schema import SAMPLE_DIM
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from aeroact.hpo.tensorboard import Board
 
 _MIN_TRAINING_ROWS = 100
@@ -34,19 +37,22 @@ class Request:
     Attributes
     ----------
     n_workers : int
-        Processes that train.
+        Processes of this machine that simulate and train.
     steps : set of int
         Which steps to do: 1, 2 or both.
     retry_failed : bool
         Whether failed trials are run again.
     tensorboard : bool
         Whether TensorBoard's files are written.
+    hire : callable or None
+        Who trains in place of these processes.
     """
 
     n_workers: int
     steps: Set[int] = field(default_factory=lambda: frozenset({1, 2}))
     retry_failed: bool = False
     tensorboard: bool = False
+    hire: Hire | None = None
 
 
 @dataclass(frozen=True)
@@ -93,31 +99,72 @@ def run(path: Path, settings: dict[str, Any], request: Request) -> Result:
         If the data are unsound, the folder holds another run, or too many trials fail.
     """
     folder, report = RunFolder(path), None
+    project = _asked(folder, settings, request.steps)
+    if project.data is not None and not folder.exists:
+        # Before anything is written: a bad file must leave no trace.
+        report = _check(project.data)
+    with locked(path):
+        _write_down(folder, project)
+        hire = request.hire or Processes.hire(request.n_workers)
+        with _board(folder, request) as board, hire(folder) as crew:
+            return _Search(folder, project, request, crew, board, report).run()
+
+
+def begin(path: Path, settings: dict[str, Any], steps: Set[int]) -> Project:
+    """Write down what a search is to do, and leave it at that; `run` without settings does it.
+
+    Parameters
+    ----------
+    path, settings
+        As for `run`.
+    steps : set of int
+        Which are to be done.
+
+    Returns
+    -------
+    Project
+        All settings.
+
+    Raises
+    ------
+    AeroactError
+        If the data cannot be read or have no labels (their rows are checked later), or the
+        folder holds another run.
+    """
+    folder = RunFolder(path)
+    project = _asked(folder, settings, steps)
+    if project.data is not None and not folder.exists:
+        with dataset.open_dataset(project.data) as ds:
+            _require_labels(project.data, ds)
+    with locked(path):
+        _write_down(folder, project)
+    return project
+
+
+def _asked(folder: RunFolder, settings: dict[str, Any], steps: Set[int]) -> Project:
     if settings.get("data") is not None:
         settings = settings | {"data": Path(settings["data"]).resolve()}
     if folder.exists:
-        project = _agreed(folder, settings, request)
-    elif 1 not in request.steps:
-        raise AeroactError(f"{path}: no run is here; start one with aeroact-hpo step1 --out {path}")
-    else:
-        project = project_of(settings)
-        if project.data is not None:
-            # Before anything is written: a bad file must leave no trace.
-            report = _check(project.data)
-    with locked(path):
-        if not folder.exists:
-            folder.begin(project)
-        elif folder.project() != project:
-            folder.change(project)
-        with _board(folder, request) as board:
-            return _Search(folder, project, request, board, report).run()
+        return _agreed(folder, settings, steps)
+    if 1 not in steps:
+        raise AeroactError(
+            f"{folder.path}: no run is here; start one with aeroact-hpo step1 --out {folder.path}"
+        )
+    return project_of(settings)
 
 
-def _agreed(folder: RunFolder, settings: dict[str, Any], request: Request) -> Project:
+def _write_down(folder: RunFolder, project: Project) -> None:
+    if not folder.exists:
+        folder.begin(project)
+    elif folder.project() != project:
+        folder.change(project)
+
+
+def _agreed(folder: RunFolder, settings: dict[str, Any], steps: Set[int]) -> Project:
     """Return the settings of a run that exists, with what may still change as asked for now."""
     project = folder.project()
     asked = project_of(project.model_dump() | settings)
-    free = WITHOUT_EFFECT if 1 in request.steps else WITHOUT_EFFECT | STEP2_ONLY
+    free = WITHOUT_EFFECT if 1 in steps else WITHOUT_EFFECT | STEP2_ONLY
     for name in type(project).model_fields:
         was, now = getattr(project, name), getattr(asked, name)
         if was == now:
@@ -140,11 +187,15 @@ def _check(path: Path) -> dataset.Report:
     with dataset.open_dataset(path) as ds:
         report = dataset.check(ds)
         dataset.require_sound(path, report)
-        if "fn" not in ds:
-            raise AeroactError(
-                f"{path}: variable fn is missing; aeroact-data generate --states {path} computes it"
-            )
+        _require_labels(path, ds)
     return report
+
+
+def _require_labels(path: Path, ds: "xr.Dataset") -> None:
+    if "fn" not in ds:
+        raise AeroactError(
+            f"{path}: variable fn is missing; aeroact-data generate --states {path} computes it"
+        )
 
 
 @contextmanager
@@ -168,6 +219,7 @@ class _Search:
     folder: RunFolder
     project: Project
     request: Request
+    crew: Crew
     board: "Board | None"
     report: dataset.Report | None
 
@@ -208,7 +260,7 @@ class _Search:
         standing = Standing.of(1, self.project.trials, kept.values())
         with screen.watch(screen.TITLES[1], standing) as show:
             watcher = Watcher(show, self.board)
-            return step1.run(self.project, self.folder, kept, self.request.n_workers, watcher)
+            return step1.run(self.project, self.folder, kept, self.crew, watcher)
 
     def _step2(self, first: dict[str, Trial], finished: dict[str, Trial]) -> dict[str, Trial]:
         chosen = shortlist(first, self.project)
@@ -217,14 +269,8 @@ class _Search:
             self._prepare()
         standing = Standing.of(2, len(names), finished.values())
         with screen.watch(screen.TITLES[2], standing) as show:
-            return step2.run(
-                self.project,
-                self.folder,
-                chosen,
-                finished,
-                self.request.n_workers,
-                Watcher(show, self.board),
-            )
+            watcher = Watcher(show, self.board)
+            return step2.run(self.project, self.folder, chosen, finished, self.crew, watcher)
 
     def _prepare(self) -> None:
         """Read, split and normalize the data, and lay the rows out for the workers."""

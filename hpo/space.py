@@ -47,6 +47,15 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """A trial that is to be run: its name, what it tries, and its epochs if they are limited."""
+
+    name: str
+    candidate: Candidate
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
 class Space:
     """What a search chooses from; by default that of Yu et al. (2024, section 4.2).
 

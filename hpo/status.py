@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aeroact.files import is_locked
 from aeroact.hpo import screen
+from aeroact.hpo.cluster import overview
 from aeroact.hpo.cost import cost_of
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
@@ -33,7 +34,10 @@ def show(path: Path) -> None:
     if complete and by_step[2]:
         chosen = {trial.name for trial in shortlist(by_step[1], project)}
         standings.append(Standing.of(2, len(chosen | by_step[2].keys()), by_step[2].values()))
-    screen.show(path, standings, running=is_locked(path))
+    # A lock may not be seen from another machine; what a chief writes is.
+    screen.show(path, standings, running=is_locked(path) or overview.at_work(folder))
+    for line in overview.lines(folder):
+        print(line)
     cost = cost_of(project, done[1].values(), done[2].values())
     if cost.one_step:
         print(cost.text())

@@ -10,15 +10,17 @@ from aeroact.hpo import attempts, inference
 from aeroact.hpo.attempts import Task, data_of
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.config import Project
+from aeroact.hpo.crew import Crew
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.prune import Pruner
+from aeroact.hpo.space import Chosen
 from aeroact.hpo.training import History, Recipe, train
 from aeroact.hpo.watcher import Watcher
 from aeroact.hpo.workers import Report
 
 if TYPE_CHECKING:
-    from aeroact.hpo.oracle import Chosen, SearchOracle
+    from aeroact.hpo.oracle import SearchOracle
 
 # So many failures do not say yet that most will fail.
 _MIN_FAILURES = 5
@@ -35,7 +37,7 @@ def run(
     project: Project,
     folder: RunFolder,
     kept: Mapping[str, Trial],
-    n_workers: int,
+    crew: Crew,
     watcher: Watcher,
 ) -> dict[str, Trial]:
     """Try the project's architectures, except those that were tried already.
@@ -48,8 +50,8 @@ def run(
         With the training data in its cache; its journal is read and continued.
     kept : mapping of str to Trial
         Trials of the journal, by name, that need not be run again.
-    n_workers : int
-        Processes.
+    crew : Crew
+        Who trains.
     watcher : Watcher
         Is told how it goes.
 
@@ -68,16 +70,14 @@ def run(
 
     finished = dict(kept)
     oracle = oracle_of(project)
-    begun = _replay(oracle, folder, finished)
+    begun = [task_of(chosen, project, folder) for chosen in _replay(oracle, folder, finished)]
     failed = sum(trial.status == "FAILED" for trial in finished.values())
 
     def tasks() -> Iterator[Task | None]:
-        for chosen in begun:
-            yield _task(chosen, project, folder)
         while True:
             new = oracle.next_trial()
             if new is not None:
-                yield _task(new, project, folder)
+                yield task_of(new, project, folder)
             elif oracle.waiting:
                 yield None
             else:
@@ -88,7 +88,7 @@ def run(
         return str(trial.status) == "STOPPED"
 
     trainings = attempts.run(
-        tasks(), _try, project, folder, n_workers, watcher, began=oracle.begin, epoch=epoch
+        begun, tasks(), project, folder, crew, watcher, began=oracle.begin, epoch=epoch
     )
     for trial, tried in trainings:
         if tried is not None:
@@ -139,7 +139,7 @@ def _cut(trial: Trial, epochs: int | None) -> Trial:
 
 def _replay(
     oracle: "SearchOracle", folder: RunFolder, finished: Mapping[str, Trial]
-) -> "list[Chosen]":
+) -> list[Chosen]:
     """Tell an algorithm what the journal knows, in the order in which it happened.
 
     Returns
@@ -167,7 +167,8 @@ def _replay(
     return list(begun.values())
 
 
-def _task(chosen: "Chosen", project: Project, folder: RunFolder) -> Task:
+def task_of(chosen: Chosen, project: Project, folder: RunFolder) -> Task:
+    """Say to a worker what is to be done for a trial."""
     candidate = chosen.candidate
     recipe = Recipe(
         chosen.epochs or project.epochs,
@@ -179,7 +180,7 @@ def _task(chosen: "Chosen", project: Project, folder: RunFolder) -> Task:
     return Task(1, chosen.name, candidate, seed, recipe, project.p_subset, folder)
 
 
-def _try(task: Task, report: Report) -> Tried:
+def attempt(task: Task, report: Report) -> Tried:
     """Train in a worker; the network itself is not kept."""
     weights, history = train(
         task.candidate.widths,

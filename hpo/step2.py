@@ -1,9 +1,9 @@
 """Step 2: the best architectures again, on all training rows, tested on the holdout."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from aeroact.hpo import attempts, network
 from aeroact.hpo.attempts import Task, data_of
 from aeroact.hpo.cache import HOLDOUT
 from aeroact.hpo.config import Project
+from aeroact.hpo.crew import Crew
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
+from aeroact.hpo.space import Chosen
 from aeroact.hpo.training import History, Recipe, train
 from aeroact.hpo.watcher import Watcher
 from aeroact.hpo.workers import Report
@@ -34,9 +36,9 @@ _PEAK = 10.0
 
 @dataclass
 class Retrained(History):
-    """The errors by epoch, and those on the holdout."""
+    """The errors by epoch, and those on the holdout, as a `Trial` has them."""
 
-    holdout: Errors | None = None
+    holdout: dict[str, Any] = field(default_factory=dict)
 
 
 def run(
@@ -44,7 +46,7 @@ def run(
     folder: RunFolder,
     chosen: list[Trial],
     kept: Mapping[str, Trial],
-    n_workers: int,
+    crew: Crew,
     watcher: Watcher,
 ) -> dict[str, Trial]:
     """Retrain the shortlist, except what was retrained already.
@@ -60,8 +62,8 @@ def run(
         The shortlist of Step 1.
     kept : mapping of str to Trial
         Trials of the journal, by name, that need not be run again.
-    n_workers : int
-        Processes.
+    crew : Crew
+        Who trains.
     watcher : Watcher
         Is told how it goes.
 
@@ -76,14 +78,11 @@ def run(
     AeroactError
         If none of them is usable.
     """
-    finished = dict(kept)
-
-    def tasks() -> Iterator[Task]:
-        for trial in chosen:
-            if trial.name not in finished:
-                yield _task(trial, project, folder)
-
-    for trained, result in attempts.run(tasks(), _retrain, project, folder, n_workers, watcher):
+    finished, known = dict(kept), folder.journal.read()
+    todo = {t.name: task_of(t, project, folder) for t in chosen if t.name not in finished}
+    begun = [task for name, task in todo.items() if (2, name) in known]
+    new = (task for name, task in todo.items() if (2, name) not in known)
+    for trained, result in attempts.run(begun, new, project, folder, crew, watcher):
         trial = _tested(trained, result)
         folder.journal.append(trial)
         finished[trial.name] = trial
@@ -98,44 +97,36 @@ def run(
     return finished
 
 
-def _task(trial: Trial, project: Project, folder: RunFolder) -> Task:
-    rate = trial.learning_rate or project.learning_rate
+def task_of(trial: Chosen | Trial, project: Project, folder: RunFolder) -> Task:
+    """Say to a worker what is to be done for a trial of the shortlist."""
+    candidate = trial.candidate
+    rate = candidate.learning_rate or project.learning_rate
     if project.schedule != "constant":
         rate *= _PEAK
     recipe = Recipe(
         project.retrain_epochs,
         None,
-        trial.batch_size or project.batch_size,
+        candidate.batch_size or project.batch_size,
         project.retrain_learning_rate or rate,
         project.schedule,
         keep_best=True,
     )
     seed = [project.seed, int(trial.name)]
-    return Task(2, trial.name, trial.candidate, seed, recipe, 1.0, folder)
+    return Task(2, trial.name, candidate, seed, recipe, 1.0, folder)
 
 
 def _tested(trial: Trial, result: Retrained | None) -> Trial:
     """Add the errors on the holdout to a trial; too large ones make it a failed one."""
-    if result is None or result.holdout is None:
+    if result is None:
         return trial
-    errors = result.holdout
-    trial = replace(
-        trial,
-        holdout={
-            "rows": errors.rows,
-            "mse": errors.mse,
-            "r2": errors.r2,
-            "mse_by_mode": errors.mse_by_mode.tolist(),
-            "r2_by_mode": errors.r2_by_mode.tolist(),
-        },
-    )
-    if errors.mse > FAILED_MSE:
-        message = f"its holdout MSE {errors.mse:.2e} is above {FAILED_MSE:g}"
+    trial, mse = replace(trial, holdout=result.holdout), result.holdout["mse"]
+    if mse > FAILED_MSE:
+        message = f"its holdout MSE {mse:.2e} is above {FAILED_MSE:g}"
         return replace(trial, status="FAILED", message=message)
     return trial
 
 
-def _retrain(task: Task, report: Report) -> Retrained:
+def retrain(task: Task, report: Report) -> Retrained:
     """Train, test and save in a worker."""
     import keras
 
@@ -143,10 +134,17 @@ def _retrain(task: Task, report: Report) -> Retrained:
     widths = task.candidate.widths
     weights, history = train(widths, data, task.recipe, task.seed, lambda *e: report(e))
     model = network.build(widths, weights)
-    holdout = test(model, task.folder)
+    errors = test(model, task.folder)
     with replacing(task.folder.model(task.name)) as part:
         model.save(part)
     keras.backend.clear_session()
+    holdout = {
+        "rows": errors.rows,
+        "mse": errors.mse,
+        "r2": errors.r2,
+        "mse_by_mode": errors.mse_by_mode.tolist(),
+        "r2_by_mode": errors.r2_by_mode.tolist(),
+    }
     return Retrained(**vars(history), holdout=holdout)
 
 

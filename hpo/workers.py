@@ -32,6 +32,7 @@ Work = Callable[[Task, Report], Result]
 
 _spawn = multiprocessing.get_context("spawn")
 _ATTEMPTS = 2
+_ASK_AGAIN = 1.0  # s until tasks that had none are asked again
 _NOT_THE_TASKS_FAULT = (OSError, AeroactError)
 
 # Libraries of linear algebra decide on their threads when they are loaded, before a worker
@@ -55,6 +56,8 @@ class Outcome(Generic[Task, Result]):
         Why there is no result.
     started, ended : float
         When (Unix time, s).
+    killed : bool
+        Whether there is none because workers died.
     """
 
     task: Task
@@ -63,6 +66,7 @@ class Outcome(Generic[Task, Result]):
     message: str = ""
     started: float = 0.0
     ended: float = 0.0
+    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,15 @@ class Listener(Generic[Task]):
 
     Attributes
     ----------
+    given : callable
+        Is told a task once, when it is taken up.
     began : callable
         Is told a task, and its worker's number, each time that a worker sets about it.
     reported : callable
         Is told a task and what it reported; returns whether it should stop.
     """
 
+    given: Callable[[Task], None] = lambda task: None
     began: Callable[[Task, int], None] = lambda task, worker: None
     reported: Callable[[Task, Any], bool] = lambda task, what: False
 
@@ -128,9 +135,10 @@ class _Crew(Generic[Task, Result]):
         prepare: Callable[[], None],
         listener: Listener[Task],
         timeout: float | None,
+        attempts: int,
     ) -> None:
         self.work, self.prepare, self.listener = work, prepare, listener
-        self.timeout = timeout
+        self.timeout, self.attempts = timeout, attempts
         self.members: list[_Worker[Task, Result]] = []
 
     def free_member(self, at_most: int) -> _Worker[Task, Result] | None:
@@ -147,10 +155,10 @@ class _Crew(Generic[Task, Result]):
     def busy(self) -> list[_Worker[Task, Result]]:
         return [worker for worker in self.members if worker.task is not None]
 
-    def wait(self) -> None:
+    def wait(self, at_most: float) -> None:
         """Return when a worker has something to say, has died, or is out of time."""
         busy = self.busy
-        left = min(worker.deadline for worker in busy) - time.monotonic()
+        left = min(min(worker.deadline for worker in busy) - time.monotonic(), at_most)
         patience = max(0.0, left) if left < math.inf else None
         wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], patience)
 
@@ -179,24 +187,31 @@ class _Crew(Generic[Task, Result]):
         return None
 
     def _end(
-        self, worker: _Worker[Task, Result], result: Result | None, error: str | Exception
+        self,
+        worker: _Worker[Task, Result],
+        result: Result | None,
+        error: str | Exception,
+        *,
+        killed: bool = False,
     ) -> Outcome[Task, Result]:
         task, worker.task = worker.task, None
         assert task is not None
         if isinstance(error, Exception):
             raise error
-        return Outcome(task, worker.number, result, error, worker.started, time.time())
+        return Outcome(task, worker.number, result, error, worker.started, time.time(), killed)
 
     def _bury(self, worker: _Worker[Task, Result]) -> Outcome[Task, Result] | None:
         """Give the task of a dead worker to a new one, or give the task up."""
         assert worker.task is not None
         fresh = self._replace(worker)
-        if worker.attempt < _ATTEMPTS:
+        if worker.attempt < self.attempts:
             fresh.give(worker.task, worker.attempt + 1)
             return None
         code = worker.process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        return self._end(worker, None, f"its worker {how}, {_ATTEMPTS} times (out of memory?)")
+        if self.attempts > 1:
+            how += f", {self.attempts} times"
+        return self._end(worker, None, f"its worker {how} (out of memory?)", killed=True)
 
     def _replace(self, worker: _Worker[Task, Result]) -> _Worker[Task, Result]:
         worker.stop()
@@ -216,6 +231,7 @@ def run(
     *,
     listener: Listener[Task] | None = None,
     timeout: float | None = None,
+    attempts: int = _ATTEMPTS,
 ) -> Iterator[Outcome[Task, Result]]:
     """Work off tasks in processes of their own.
 
@@ -223,7 +239,7 @@ def run(
     ----------
     tasks : iterator
         Pulled whenever a worker is free; tasks must be picklable. None means that there is
-        none before another one has ended.
+        none yet: they are asked again when a task has ended or reported, and every second.
     work : callable
         A function of a module: task and `Report` in, result out. An exception becomes the
         outcome's message.
@@ -235,22 +251,25 @@ def run(
         Is told what happens to tasks before they end.
     timeout : float, optional
         Seconds after which a task is given up, and its worker replaced.
+    attempts : int
+        Workers that may die of one task before it is given up.
 
     Yields
     ------
     Outcome
-        In the order in which tasks end. A task whose worker dies is given to a new one,
-        once; then its outcome says how the worker died.
+        In the order in which tasks end. A task whose worker dies is given to a new one, up
+        to so many `attempts`; then its outcome says how the worker died.
 
     Raises
     ------
     OSError, AeroactError
         What a worker met that is no fault of its task.
     """
-    crew: _Crew[Task, Result] = _Crew(work, prepare, listener or Listener(), timeout)
+    crew: _Crew[Task, Result] = _Crew(work, prepare, listener or Listener(), timeout, attempts)
     more = True
     try:
         while True:
+            patience = math.inf
             while more and len(crew.busy) < n_workers:
                 try:
                     task = next(tasks)
@@ -258,13 +277,15 @@ def run(
                     more = False
                     break
                 if task is None:
+                    patience = _ASK_AGAIN
                     break
                 worker = crew.free_member(n_workers)
                 assert worker is not None
+                crew.listener.given(task)
                 worker.give(task)
             if not crew.busy:
                 return
-            crew.wait()
+            crew.wait(patience)
             for worker in crew.busy:
                 outcome = crew.hear(worker)
                 if outcome is not None:

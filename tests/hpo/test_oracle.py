@@ -11,7 +11,8 @@ from aeroact.hpo.config import Project
 from aeroact.hpo.space import Candidate, n_params
 
 if TYPE_CHECKING:
-    from aeroact.hpo.oracle import Chosen, SearchOracle
+    from aeroact.hpo.oracle import SearchOracle
+    from aeroact.hpo.space import Chosen
 
 ALGORITHMS = ("random", "hyperband", "bayesian")
 
