@@ -38,6 +38,9 @@ def load_single_threaded() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    # Several workers may share a GPU, which TensorFlow would fill at once.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
     # What is in memory now stays there: nobody need look through it for garbage again.
     gc.collect()
     gc.freeze()

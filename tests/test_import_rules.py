@@ -79,7 +79,11 @@ def test_nothing_flows_back(path):
 def test_heavy_packages_are_imported_late(path):
     """One module each is made of KerasTuner's and TensorFlow's parts, and imported late itself."""
     tops = {name.split(".")[0] for name in imports_of(path, top_level_only=True)}
-    if module_of(path) not in {"aeroact.hpo.oracle", "aeroact.hpo.perceptron", "aeroact.hpo.cluster.wire"}:
+    if module_of(path) not in {
+        "aeroact.hpo.oracle",
+        "aeroact.hpo.perceptron",
+        "aeroact.hpo.cluster.wire",
+    }:
         assert not tops & HEAVY
 
 

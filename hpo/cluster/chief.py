@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -239,14 +238,12 @@ class Chief:
                 outcome = desk.complete(lease, epochs, result, *clocks)
             else:
                 why, leaving = wire.reason_in(message)
-                outcome = None
                 if leaving:
                     desk.give_back(lease)
                     self.roster.left(lease.split("/")[2], why)
-                elif message.status == wire.Status.FAILED:
-                    outcome = desk.fail(lease, why, *clocks)
-                else:
-                    outcome = desk.lose(lease, why, *clocks)
+                    return wire.service.EndTrialResponse()
+                killed = message.status == wire.Status.INVALID
+                outcome = desk.fail(lease, why, *clocks, killed=killed)
             if outcome is not None:
                 outcomes.append(outcome)
             return wire.service.EndTrialResponse()
@@ -331,8 +328,8 @@ def serving(folder: RunFolder) -> Iterator[Chief]:
             "an interface of this machine in KERASTUNER_ORACLE_IP, and a free port, or none, in "
             "KERASTUNER_ORACLE_PORT"
         ) from None
-    host, job = socket.gethostname(), place.job()
-    post = Post(address, port, host, os.getpid(), job, time.time(), certificate, key)
+    job = place.job()
+    post = Post(address, port, place.node(), os.getpid(), job, time.time(), certificate, key)
     chief = Chief(folder, post, after_another=before is not None and before.job == job)
     wire.service_grpc.add_OracleServicer_to_server(_Servicer(chief), server)
     server.start()

@@ -249,13 +249,30 @@ class Desk:
         result.val_mse = [val_mse for _, val_mse in lease.curve]
         return _outcome(lease, result, "", unix)
 
-    def fail(self, name: str, why: str, now: float, unix: float) -> Outcome[Task, History] | None:
-        """Hear that a trial has failed; returns its outcome if that counts."""
+    def fail(
+        self, name: str, why: str, now: float, unix: float, *, killed: bool = False
+    ) -> Outcome[Task, History] | None:
+        """Hear that a trial has failed; returns its outcome if that counts.
+
+        Parameters
+        ----------
+        name : str
+            Of the lease.
+        why : str
+            For people.
+        now, unix : float
+            The time, by a clock that only goes forward, and by the calendar (s).
+        killed : bool
+            Whether the process that worked on it was killed: then a worker that is alone may
+            try again.
+        """
         lease = self._find(name, now, unix)
         if lease is None:
             return None
-        self._close(lease)
         member, trial = lease.member, lease.task.name
+        if killed and [member] == self._roster.present(now):
+            return self._lost(lease, why, unix)
+        self._close(lease)
         member.failed += 1
         member.unconfirmed.add(trial)
         witnesses = self._witnesses[trial]
@@ -272,14 +289,8 @@ class Desk:
             self._roster.member(witness).unconfirmed.discard(lease.task.name)
         return _outcome(lease, None, why, unix)
 
-    def lose(self, name: str, why: str, now: float, unix: float) -> Outcome[Task, History] | None:
-        """Hear that the process that worked on a trial is dead."""
-        lease = self._find(name, now, unix)
-        return self._lost(lease, why, unix) if lease is not None else None
-
     def _lost(self, lease: Lease, why: str, unix: float) -> Outcome[Task, History] | None:
         self._close(lease)
-        lease.member.lost += 1
         self._losses[lease.task.name] += 1
         if self._losses[lease.task.name] < _LOSSES:
             self._waiting.appendleft(lease.task)

@@ -45,6 +45,7 @@ class Line:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._post: Post | None = None
+        self._broken = True
 
     def call(self, method: str, request: Any, patience: float = PATIENCE) -> Any:
         """Call a method of KerasTuner's service; tries again while nobody answers.
@@ -65,6 +66,7 @@ class Line:
                 except grpc.RpcError as error:
                     if error.code() not in _BROKEN:
                         raise
+                    self._broken = True
             if time.monotonic() + _AGAIN > until:
                 raise NoChiefError(f"{self._folder.path}: no chief has answered")
             time.sleep(_AGAIN)
@@ -72,6 +74,9 @@ class Line:
     def _stub(self) -> Any:
         """Return a stub for the chief that is there now, if any."""
         with self._lock:
+            if not self._broken and self._channel is not None:
+                return wire.service_grpc.OracleStub(self._channel)
+            self._broken = False
             post = Post.read(self._folder)
             # While another job's chief works on this run, ours is yet to come.
             if post is not None and post.job and place.job() not in {"", post.job}:

@@ -25,8 +25,8 @@ class Member:
         When it last called (s).
     running : list of str
         The trials that it has.
-    done, failed, lost : int
-        Trials that it finished, that failed, and that died with their process.
+    done, failed : int
+        Trials that it finished, and that failed here.
     unconfirmed : set of str
         Trials that failed here, and that nobody else has tried yet.
     refuted : int
@@ -43,7 +43,6 @@ class Member:
     running: list[str] = field(default_factory=list)
     done: int = 0
     failed: int = 0
-    lost: int = 0
     unconfirmed: set[str] = field(default_factory=set)
     refuted: int = 0
     aside: str = ""

@@ -101,7 +101,7 @@ def result_in(message: Any) -> tuple[int, History]:
 
 
 def reason_message(lease: str, status: int, why: str, *, leaving: bool = False) -> Any:
-    """Write down why there is no result: FAILED, or INVALID, where that is not the trial's fault.
+    """Write down why there is no result: FAILED, or INVALID, where a process died or goes.
 
     Parameters
     ----------

@@ -272,7 +272,7 @@ def serve(path: Path, slots: int | None) -> None:
         say_to_both(f"Worker {name}: {slots} at a time; it logs to {log}")
         try:
             Worker(folder, name, slots).run()
-            say("nothing more to do")
+            say("the chief has no more for this worker")
         except _LeaveError:
             say("told to go")
         except (OSError, AeroactError) as error:
