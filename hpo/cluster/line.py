@@ -85,8 +85,7 @@ class Line:
                 address, port = self._address or post.address, self._port or post.port
                 post = replace(post, address=address, port=port)
             if post != self._post:
-                if self._channel is not None:
-                    self._channel.close()
+                # The one before is not closed: another thread may be in the middle of a call.
                 self._channel, self._post = None, post
                 if post is not None:
                     self._channel = _channel(post)
