@@ -369,9 +369,6 @@ def worker(
     The chief is whose KERASTUNER_TUNER_ID is "chief"; it finishes when the run is done. The
     others find it by the run's folder, or by KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT.
     """
-    from aeroact.hpo.backend import load_backend
-
-    load_backend()
     from aeroact.hpo.cluster import place
 
     if not place.is_chief():

@@ -79,11 +79,7 @@ def test_nothing_flows_back(path):
 def test_heavy_packages_are_imported_late(path):
     """One module each is made of KerasTuner's and TensorFlow's parts, and imported late itself."""
     tops = {name.split(".")[0] for name in imports_of(path, top_level_only=True)}
-    if module_of(path) not in {
-        "aeroact.hpo.oracle",
-        "aeroact.hpo.perceptron",
-        "aeroact.hpo.cluster.wire",
-    }:
+    if module_of(path) not in {"aeroact.hpo.oracle", "aeroact.hpo.perceptron"}:
         assert not tops & HEAVY
 
 
@@ -97,6 +93,11 @@ def loaded_by(code: str) -> set[str]:
 
 def test_import_aeroact_is_light():
     assert not loaded_by("import aeroact") & (HEAVY | {"numpy", "xarray", "numba", "matplotlib"})
+
+
+def test_a_worker_that_waits_for_the_chief_is_light():
+    """There may be one for each GPU of a node, beside the processes that train."""
+    assert not loaded_by("import aeroact.hpo.cluster.worker") & HEAVY
 
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

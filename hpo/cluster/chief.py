@@ -28,6 +28,7 @@ from aeroact.hpo.cluster import place, wire
 from aeroact.hpo.cluster.desk import GRACE, LEASE, Answer, Desk, GapError, Lease
 from aeroact.hpo.cluster.line import answers
 from aeroact.hpo.cluster.post import Post, new_secret
+from aeroact.hpo.cluster.protos import service, service_grpc
 from aeroact.hpo.cluster.roster import Roster
 from aeroact.hpo.crew import Hire
 from aeroact.hpo.folder import RunFolder
@@ -241,12 +242,12 @@ class Chief:
                 if leaving:
                     desk.give_back(lease)
                     self.roster.left(lease.split("/")[2], why)
-                    return wire.service.EndTrialResponse()
+                    return service.EndTrialResponse()
                 killed = message.status == wire.Status.INVALID
                 outcome = desk.fail(lease, why, *clocks, killed=killed)
             if outcome is not None:
                 outcomes.append(outcome)
-            return wire.service.EndTrialResponse()
+            return service.EndTrialResponse()
 
         return self._call(answer)
 
@@ -268,7 +269,7 @@ class Chief:
             time.sleep(0.05)
 
 
-class _Servicer(wire.service_grpc.OracleServicer):
+class _Servicer(service_grpc.OracleServicer):
     """KerasTuner's service, as far as workers need it; the rest it answers by UNIMPLEMENTED."""
 
     def __init__(self, chief: Chief) -> None:
@@ -277,12 +278,12 @@ class _Servicer(wire.service_grpc.OracleServicer):
     def CreateTrial(self, request: Any, context: Any) -> Any:
         """Give a trial."""
         with _aborting(context):
-            return wire.service.CreateTrialResponse(trial=self._chief.ask(request.tuner_id))
+            return service.CreateTrialResponse(trial=self._chief.ask(request.tuner_id))
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:
         """Take in epochs."""
         with _aborting(context):
-            return wire.service.UpdateTrialResponse(trial=self._chief.report(request))
+            return service.UpdateTrialResponse(trial=self._chief.report(request))
 
     def EndTrial(self, request: Any, context: Any) -> Any:
         """Take in a result."""
@@ -331,7 +332,7 @@ def serving(folder: RunFolder) -> Iterator[Chief]:
     job = place.job()
     post = Post(address, port, place.node(), os.getpid(), job, time.time(), certificate, key)
     chief = Chief(folder, post, after_another=before is not None and before.job == job)
-    wire.service_grpc.add_OracleServicer_to_server(_Servicer(chief), server)
+    service_grpc.add_OracleServicer_to_server(_Servicer(chief), server)
     server.start()
     post.write(folder)
     place.note_chief(address, port)

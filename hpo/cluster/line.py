@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 
 from aeroact.errors import AeroactError
-from aeroact.hpo.cluster import place, wire
+from aeroact.hpo.cluster import place
 from aeroact.hpo.cluster.post import NAME, Post
+from aeroact.hpo.cluster.protos import service_grpc
 from aeroact.hpo.folder import RunFolder
 
 _DEADLINE = 15.0  # s for an answer; the chief lets nobody wait longer than ten
@@ -75,7 +76,7 @@ class Line:
         """Return a stub for the chief that is there now, if any."""
         with self._lock:
             if not self._broken and self._channel is not None:
-                return wire.service_grpc.OracleStub(self._channel)
+                return service_grpc.OracleStub(self._channel)
             self._broken = False
             post = Post.read(self._folder)
             # While another job's chief works on this run, ours is yet to come.
@@ -92,7 +93,7 @@ class Line:
                     place.note_chief(post.address, post.port)
             if self._channel is None:
                 return None
-            return wire.service_grpc.OracleStub(self._channel)
+            return service_grpc.OracleStub(self._channel)
 
 
 def _channel(post: Post) -> grpc.Channel:

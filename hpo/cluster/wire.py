@@ -14,19 +14,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-# KerasTuner makes no name of these public; they are the same in 1.4.7 and 1.4.8.
-from keras_tuner.src import protos
-
 from aeroact.hpo import step1, step2
 from aeroact.hpo.attempts import Task
+from aeroact.hpo.cluster.protos import messages, service
 from aeroact.hpo.config import Project
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.space import Chosen, candidate_of, values_of
 from aeroact.hpo.training import History
 
-service = protos.get_service()
-service_grpc = protos.get_service_grpc()
-messages = protos.get_proto()
 Status = messages.TrialStatus
 
 _OURS = "aeroact/"

@@ -27,6 +27,7 @@ from aeroact.hpo.backend import load_single_threaded
 from aeroact.hpo.cluster import place, wire
 from aeroact.hpo.cluster.assignment import Assignment, do
 from aeroact.hpo.cluster.line import PATIENCE, Line, NoChiefError
+from aeroact.hpo.cluster.protos import service
 from aeroact.hpo.config import Project
 from aeroact.hpo.crew import perform
 from aeroact.hpo.folder import RunFolder
@@ -131,7 +132,7 @@ class Worker:
 
     def _assignments(self, project: Project) -> Iterator[Assignment | None]:
         """Ask the chief for trials, until it has no more."""
-        request = wire.service.CreateTrialRequest(tuner_id=self.name)
+        request = service.CreateTrialRequest(tuner_id=self.name)
         while True:
             trial = self._line.call("CreateTrial", request).trial
             if trial.status == wire.Status.STOPPED:
@@ -187,7 +188,7 @@ class Worker:
             while True:
                 self._tell(held)
                 try:
-                    self._line.call("EndTrial", wire.service.EndTrialRequest(trial=message))
+                    self._line.call("EndTrial", service.EndTrialRequest(trial=message))
                     break
                 except grpc.RpcError as error:
                     held.told = _known(error)
@@ -198,7 +199,7 @@ class Worker:
         with contextlib.suppress(NoChiefError, grpc.RpcError):
             for held in list(self._held.values()):
                 message = wire.reason_message(held.lease, wire.Status.INVALID, why, leaving=True)
-                request = wire.service.EndTrialRequest(trial=message)
+                request = service.EndTrialRequest(trial=message)
                 self._line.call("EndTrial", request, patience=0.0)
 
 
