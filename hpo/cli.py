@@ -1,17 +1,18 @@
 """`aeroact-hpo`: the two-step search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aeroact import console
 from aeroact.console import Debug
 from aeroact.hpo import options as o
+from aeroact.hpo.cluster.place import is_chief
 from aeroact.hpo.config import settings_of
 
 if TYPE_CHECKING:
-    from aeroact.hpo.run import Result
+    from aeroact.hpo.run import Request, Result
 
 _FAILURES = 10  # that are told one by one
 
@@ -69,7 +70,8 @@ def run(
 ) -> None:
     """Run both steps: many architectures on a subset, then the best few on all the data.
 
-    A folder that holds a run is continued: no finished trial is repeated.
+    A folder that holds a run is continued: no finished trial is repeated. Where
+    KERASTUNER_TUNER_ID is "chief", trials are left to those who call aeroact-hpo worker.
     """
     settings = settings_of(preset, config, o.settings_in(locals()))
 
@@ -77,7 +79,7 @@ def run(
     from aeroact.hpo.run import run as search
 
     request = Request(o.n_workers(workers), retry_failed=retry_failed, tensorboard=tensorboard)
-    result = search(out, settings, request)
+    result = _lead(out, settings, request) if is_chief() else search(out, settings, request)
     _print_step2(out, result)
 
 
@@ -369,29 +371,35 @@ def worker(
     The chief is whose KERASTUNER_TUNER_ID is "chief"; it finishes when the run is done. The
     others find it by the run's folder, or by KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT.
     """
-    from aeroact.hpo.cluster import place
-
-    if not place.is_chief():
+    if not is_chief():
         from aeroact.hpo.cluster.worker import serve
 
         serve(folder, slots)
         return
 
-    from aeroact.hpo.cluster.chief import OutOfTimeError, lead
-    from aeroact.hpo.cluster.job import OUT_OF_TIME
+    from aeroact.hpo.folder import RunFolder
     from aeroact.hpo.run import Request
 
+    RunFolder(folder).project()  # there must be a run
     steps = frozenset({step}) if step else frozenset({1, 2})
     request = Request(o.n_workers(None), steps, retry_failed=retry_failed, tensorboard=tensorboard)
-    try:
-        result = lead(folder, request, spare)
-    except OutOfTimeError as error:
-        print(error)
-        raise typer.Exit(OUT_OF_TIME) from None
+    result = _lead(folder, {}, request, spare)
     if 2 in steps:
         _print_step2(folder, result)
     else:
         _print_failures(result)
+
+
+def _lead(path: Path, settings: dict[str, Any], request: "Request", spare: float = 0.0) -> "Result":
+    """Be the chief of a run; exits with the status that asks for another job if time runs out."""
+    from aeroact.hpo.cluster.chief import OutOfTimeError, lead
+    from aeroact.hpo.cluster.job import OUT_OF_TIME
+
+    try:
+        return lead(path, settings, request, spare)
+    except OutOfTimeError as error:
+        print(error)
+        raise typer.Exit(OUT_OF_TIME) from None
 
 
 def _print_step2(out: Path, result: "Result") -> None:

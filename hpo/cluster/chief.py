@@ -88,7 +88,7 @@ class Chief:
     def __init__(self, folder: RunFolder, post: Post, *, after_another: bool = False) -> None:
         self.folder, self.post = folder, post
         self.roster = Roster(LEASE)
-        self.finished = 0
+        self.tried, self.finished = False, 0
         self._grace = GRACE if after_another else 0.0
         self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._desk: Desk | None = None
@@ -115,7 +115,7 @@ class Chief:
             If all workers have gone.
         """
         desk = self._desk = Desk(begun, tasks, listener, self.roster, time.monotonic(), self._grace)
-        self._grace, last = 0.0, time.monotonic()
+        self._grace, last, self.tried = 0.0, time.monotonic(), True
         try:
             while not desk.finished:
                 call = self._next_call()
@@ -354,20 +354,20 @@ def serving(folder: RunFolder) -> Iterator[Chief]:
         post.remove(folder)
 
 
-def lead(path: Path, request: Request, spare_seconds: float) -> Result:
-    """Be the chief of a run.
+def lead(path: Path, settings: dict[str, Any], request: Request, spare: float) -> Result:
+    """Do a search, or go on with one, with workers that call in.
 
     On SIGUSR1, by which a batch system says that time is running out, nothing new is begun, and
     what has not ended within some seconds is left to the next job.
 
     Parameters
     ----------
-    path : Path
-        The run's folder.
+    path, settings
+        As for `aeroact.hpo.run.run`.
     request : Request
-        Which steps, and how; who trains is found out here.
-    spare_seconds : float
-        That what is running has after SIGUSR1.
+        Which steps, and how; who trains is seen to here.
+    spare : float
+        Seconds that what is running has after SIGUSR1.
 
     Raises
     ------
@@ -377,7 +377,6 @@ def lead(path: Path, request: Request, spare_seconds: float) -> Result:
         If it did not, if another chief is at work, and as `aeroact.hpo.run.run`.
     """
     folder = RunFolder(path)
-    folder.project()  # there must be a run
     if is_locked(path):
         raise AeroactError(_taken(folder, Post.read(folder)))
     os.environ["KERASTUNER_TUNER_ID"] = place.CHIEF
@@ -386,7 +385,7 @@ def lead(path: Path, request: Request, spare_seconds: float) -> Result:
 
     def run_out(*_: Any) -> None:
         for chief in chiefs:
-            chief.run_out(spare_seconds)
+            chief.run_out(spare)
         if not chiefs:
             raise OutOfTimeError(f"{path}: the job's time is over")
 
@@ -399,9 +398,9 @@ def lead(path: Path, request: Request, spare_seconds: float) -> Result:
     signal.signal(signal.SIGUSR1, run_out)
     hire_chief: Hire = hire
     try:
-        return run(path, {}, Request(**vars(request) | {"hire": hire_chief}))
+        return run(path, settings, Request(**vars(request) | {"hire": hire_chief}))
     except OutOfTimeError as error:
-        if not any(chief.finished for chief in chiefs):
+        if any(chief.tried and not chief.finished for chief in chiefs):
             raise AeroactError(
                 f"{error}, and no trial was finished in it; ask for more --time, or fewer rows "
                 "or epochs"

@@ -20,7 +20,7 @@ from aeroact.hpo.cluster.roster import Member, Roster
 from aeroact.hpo.training import History
 from aeroact.hpo.workers import Listener, Outcome
 
-LEASE = 30.0
+LEASE = 20.0
 """Seconds without a word after which a trial is given to another worker."""
 
 GRACE = 10.0
@@ -80,6 +80,14 @@ class Lease:
     stop: bool = False
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """What a worker says of a trial that failed there, and whether its process was killed."""
+
+    why: str
+    killed: bool
+
+
 class Desk:
     """The trials of one step, on their way out and in.
 
@@ -115,7 +123,7 @@ class Desk:
         self._kept = {task.name for task in begun}
         self._kept_until = now + grace
         self._untold = {task.name for task in begun}
-        self._witnesses: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self._witnesses: defaultdict[str, dict[str, _Failure]] = defaultdict(dict)
         self._losses: Counter[str] = Counter()
 
     @property
@@ -243,8 +251,8 @@ class Desk:
             raise GapError(len(lease.curve))
         self._close(lease)
         lease.member.succeeded()
-        for witness, why in self._witnesses.pop(lease.task.name, {}).items():
-            self._roster.member(witness).refuted_by(lease.member, lease.task.name, why)
+        for witness, failure in self._witnesses.pop(lease.task.name, {}).items():
+            self._roster.member(witness).refuted_by(lease.member, lease.task.name, failure.why)
         result.mse = [mse for mse, _ in lease.curve]
         result.val_mse = [val_mse for _, val_mse in lease.curve]
         return _outcome(lease, result, "", unix)
@@ -263,31 +271,47 @@ class Desk:
         now, unix : float
             The time, by a clock that only goes forward, and by the calendar (s).
         killed : bool
-            Whether the process that worked on it was killed: then a worker that is alone may
-            try again.
+            Whether the process that worked on it was killed.
         """
         lease = self._find(name, now, unix)
         if lease is None:
             return None
-        member, trial = lease.member, lease.task.name
-        if killed and [member] == self._roster.present(now):
-            return self._lost(lease, why, unix)
         self._close(lease)
+        member, trial = lease.member, lease.task.name
         member.failed += 1
         member.unconfirmed.add(trial)
         witnesses = self._witnesses[trial]
-        witnesses[member.name] = why
-        others = [m for m in self._roster.present(now) if m.name not in witnesses]
+        witnesses[member.name] = _Failure(why, killed)
         agreed = len(witnesses) > 1 and any(self._roster.member(w).done for w in witnesses)
-        if others and not agreed and len(witnesses) < _OPINIONS:
-            self._waiting.appendleft(lease.task)
+        if agreed or len(witnesses) >= _OPINIONS:
+            return self._failed(lease, why, unix)
+        self._waiting.appendleft(lease.task)
+        return self._without_others(lease.task, now, unix)
+
+    def _without_others(self, task: Task, now: float, unix: float) -> Outcome[Task, History] | None:
+        """Return the outcome of a waiting trial that has failed, if nobody is there to ask.
+
+        A process that was killed may have met with an accident: those who are there try again.
+        """
+        witnesses = self._witnesses[task.name]
+        if any(member.name not in witnesses for member in self._roster.present(now)):
             return None
-        return self._failed(lease, why, unix)
+        name, failure = list(witnesses.items())[-1]
+        if failure.killed and self._losses[task.name] < _LOSSES - 1:
+            self._losses[task.name] += 1
+            self._forget_witnesses(task)
+            return None
+        self._waiting.remove(task)
+        lease = Lease("", task, self._roster.member(name), now, unix)
+        return self._failed(lease, failure.why, unix)
 
     def _failed(self, lease: Lease, why: str, unix: float) -> Outcome[Task, History]:
-        for witness in self._witnesses.pop(lease.task.name, {}):
-            self._roster.member(witness).unconfirmed.discard(lease.task.name)
+        self._forget_witnesses(lease.task)
         return _outcome(lease, None, why, unix)
+
+    def _forget_witnesses(self, task: Task) -> None:
+        for witness in self._witnesses.pop(task.name, {}):
+            self._roster.member(witness).unconfirmed.discard(task.name)
 
     def _lost(self, lease: Lease, why: str, unix: float) -> Outcome[Task, History] | None:
         self._close(lease)
@@ -315,14 +339,9 @@ class Desk:
             if now - lease.renewed > LEASE:
                 why = f"worker {lease.member.name} was not heard of for {LEASE:.0f} s"
                 outcomes.append(self._lost(lease, why, unix))
-        present = {member.name for member in self._roster.present(now)}
-        for task in list(self._waiting):
-            witnesses = self._witnesses.get(task.name)
-            if witnesses and present and present <= witnesses.keys():
-                self._waiting.remove(task)
-                name, why = list(witnesses.items())[-1]
-                lease = Lease("", task, self._roster.member(name), now, unix)
-                outcomes.append(self._failed(lease, why, unix))
+        if self._roster.present(now):
+            for task in [task for task in self._waiting if task.name in self._witnesses]:
+                outcomes.append(self._without_others(task, now, unix))
         return [outcome for outcome in outcomes if outcome is not None]
 
     def pardon(self, seconds: float) -> None:

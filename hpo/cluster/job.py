@@ -44,7 +44,7 @@ class Job(BaseModel):
     """Quality of service."""
     time: str = ""
     """Limit of a job, as Slurm writes it: ``8:00:00``. A search may take several jobs."""
-    signal: int = Field(180, ge=_MARGIN)
+    signal: int = Field(180, ge=1)
     """Seconds before the limit at which a job begins nothing new."""
     requeue: bool = True
     """Whether a job that runs out of time puts itself into the queue again."""
@@ -83,7 +83,7 @@ def script(job: Job, folder: RunFolder) -> str:
         header=_header(job, folder),
         srun=_srun(job),
         slots=_slots(job),
-        spare=job.signal - _MARGIN,
+        spare=max(job.signal - _MARGIN, 0),
         chiefs=_CHIEFS,
         out_of_time=OUT_OF_TIME,
     )

@@ -246,6 +246,14 @@ def logging_to(path: Path) -> Iterator[Callable[[str], None]]:
             os.close(original)
 
 
+def _wait_for_run(folder: RunFolder) -> None:
+    """Wait until a chief that was started beside us has made the run's folder."""
+    until = time.monotonic() + PATIENCE
+    while not folder.exists and time.monotonic() < until:
+        time.sleep(_ASK_AGAIN)
+    folder.project()
+
+
 def serve(path: Path, slots: int | None) -> None:
     """Be a worker of a run until there is nothing more to do, or SIGTERM comes.
 
@@ -257,7 +265,7 @@ def serve(path: Path, slots: int | None) -> None:
         Trials at a time; None: one for each core that is ours, or a single one with a GPU.
     """
     folder = RunFolder(path)
-    folder.project()  # there must be a run
+    _wait_for_run(folder)
     place.keep_to_one_gpu()
     place.keep_to_own_cores()
     name = os.environ["KERASTUNER_TUNER_ID"] = place.worker_name()
