@@ -1,12 +1,14 @@
 """What several tests share: a small real dataset, and a small finished search of it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import commands
+from tests.slurm_cluster import SlurmCluster, why_not
 
 # No example has a time limit on a busy machine. Where a failure would stop a change that did
 # not cause it, the examples are always the same; elsewhere each run looks for new ones.
@@ -41,6 +43,16 @@ def run_command():
 def small_search() -> list[str]:
     """Options of a search that takes seconds."""
     return SMALL_SEARCH
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory) -> Iterator[SlurmCluster]:
+    """A cluster of three nodes with two GPUs each."""
+    why = why_not()
+    if why is not None:
+        pytest.skip(why)
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

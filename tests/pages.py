@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.commands import COMMANDS
@@ -21,16 +22,16 @@ def assert_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-def assert_runs(text: str, folder: Path) -> None:
+def assert_runs(text: str, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
     """Run the shell commands of a text and then its Python, word for word, in a folder."""
     shell, python = "\n".join(blocks(text, "sh")), "\n".join(blocks(text, "python"))
     assert shell or python
-    path = f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"
+    path = f"{COMMANDS}{os.pathsep}{environment['PATH']}"
     for command in (["bash", "-ec", shell], [sys.executable, "-c", python]):
         done = subprocess.run(
             command,
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env={**environment, "PATH": path},
             capture_output=True,
             text=True,
             check=False,

@@ -28,7 +28,7 @@ def test_the_index_lists_every_page() -> None:
         assert page == "README.md" or f"({page})" in index
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in {"README.md", "cluster.md"}])
 def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
     if page == "fortran.md" and not (shutil.which("gfortran") and shutil.which("cmake")):
         pytest.skip("needs a Fortran compiler and CMake: apt-get install gfortran cmake make")
@@ -37,3 +37,10 @@ def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
         history = tmp_path / f"eam.h1.0001-{month:02d}.nc"
         write_eam(history, times=4, levels=12, columns=(100,), first_time=first, seed=month)
     assert_runs((DOCS / page).read_text(), tmp_path)
+
+
+def test_what_the_page_on_clusters_says_can_be_run(slurm, tmp_path: Path) -> None:
+    try:
+        assert_runs((DOCS / "cluster.md").read_text(), tmp_path, slurm.env)
+    finally:
+        slurm.cancel_all()

@@ -123,7 +123,7 @@ def _header(job: Job, folder: RunFolder) -> list[str]:
 
 def _srun(job: Job) -> list[str]:
     """Return the options that give each worker one GPU, or a node's cores."""
-    options = ["--overlap", "--no-kill", "--kill-on-bad-exit=0"]
+    options = ["--overlap", "--no-kill", "--kill-on-bad-exit=0", "--export=ALL"]
     per_node = job.gpus_per_node or 1
     options += [f"--ntasks={per_node * job.nodes}", f"--ntasks-per-node={per_node}"]
     if job.gpus_per_node:

@@ -12,10 +12,12 @@ from aeroact.errors import AeroactError
 from aeroact.hpo.cluster import place
 from aeroact.hpo.cluster.post import NAME, Post
 from aeroact.hpo.cluster.protos import service_grpc
+from aeroact.hpo.cluster.rescue import queue_again_if_headless
 from aeroact.hpo.folder import RunFolder
 
 _DEADLINE = 15.0  # s for an answer; the chief lets nobody wait longer than ten
 _AGAIN = 1.0  # s between two tries
+_WORRY = 15.0  # s without an answer between two looks at whether there still is a job
 PATIENCE = 600.0
 """Seconds after which a chief that does not answer is given up."""
 
@@ -47,6 +49,7 @@ class Line:
         self._channel: grpc.Channel | None = None
         self._post: Post | None = None
         self._broken = True
+        self._worried_at = time.monotonic()
 
     def call(self, method: str, request: Any, patience: float = PATIENCE) -> Any:
         """Call a method of KerasTuner's service; tries again while nobody answers.
@@ -63,11 +66,17 @@ class Line:
             stub = self._stub()
             if stub is not None:
                 try:
-                    return getattr(stub, method)(request, timeout=_DEADLINE)
+                    answer = getattr(stub, method)(request, timeout=_DEADLINE)
                 except grpc.RpcError as error:
                     if error.code() not in _BROKEN:
                         raise
                     self._broken = True
+                else:
+                    self._worried_at = time.monotonic()
+                    return answer
+            if time.monotonic() - self._worried_at > _WORRY:
+                self._worried_at = time.monotonic()
+                queue_again_if_headless()
             if time.monotonic() + _AGAIN > until:
                 raise NoChiefError(f"{self._folder.path}: no chief has answered")
             time.sleep(_AGAIN)
