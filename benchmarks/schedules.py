@@ -28,8 +28,9 @@ from aeroact.errors import AeroactError
 from aeroact.generate import Job, generate
 from aeroact.hpo import cache, network, workers
 from aeroact.hpo.backend import load_single_threaded
+from aeroact.hpo.choices import Schedule
 from aeroact.hpo.space import Architecture, n_params
-from aeroact.hpo.training import Recipe, Schedule, TrainingData, train
+from aeroact.hpo.training import Recipe, TrainingData, train
 from aeroact.metrics import Errors
 
 ROOT = Path(__file__).resolve().parents[1]

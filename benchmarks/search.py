@@ -34,7 +34,8 @@ from rich.table import Table
 from aeroact.console import print_table
 from aeroact.hpo import workers
 from aeroact.hpo.backend import load_backend, load_single_threaded
-from aeroact.hpo.space import WIDTHS, Architecture, Space, n_params
+from aeroact.hpo.choices import WIDTHS
+from aeroact.hpo.space import Architecture, Space, n_params
 from aeroact.hpo.training import History, Recipe, TrainingData, train
 from aeroact.normalization import fit
 from aeroact.physics.arg2000 import arg2000

@@ -2,18 +2,16 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aeroact.errors import AeroactError
-from aeroact.hpo.prune import Rule
-from aeroact.hpo.space import WIDTHS, Space
-from aeroact.hpo.training import Schedule
+from aeroact.hpo.choices import WIDTHS, Algorithm, CostMeasure, Policy, Rule, Schedule
 
-Algorithm = Literal["random", "hyperband", "bayesian"]
-Policy = Literal["best", "pareto"]
-CostMeasure = Literal["params", "time"]
+if TYPE_CHECKING:
+    from aeroact.hpo.space import Space
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -116,8 +114,10 @@ class Project(BaseModel):
         return min(self.retrain, self.trials) / self.trials
 
     @property
-    def space(self) -> Space:
+    def space(self) -> "Space":
         """What Step 1 chooses from."""
+        from aeroact.hpo.space import Space
+
         return Space(
             self.min_layers,
             self.max_layers,

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from aeroact.hpo.config import Algorithm, CostMeasure, Policy, Project
-from aeroact.hpo.prune import Rule
-from aeroact.hpo.training import Schedule
+from aeroact.hpo.choices import Algorithm, CostMeasure, Policy, Rule, Schedule
+from aeroact.hpo.config import Project
 
 
 def _option(name: str, text: str, **kwargs: Any) -> Any:

@@ -20,12 +20,11 @@ to be; the epochs that it trains beyond that end do not count.
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rule = Literal["none", "median", "asha"]
+from aeroact.hpo.choices import Rule
 
 # The numbers below were chosen on five real searches of 120 trials each, and on random orders of
 # them: 2 to 60 batches an epoch, at most 30 or 100 epochs, both transforms. They are fractions of

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aeroact.hpo.choices import WIDTHS
 from aeroact.schema import N_INPUTS, N_OUTPUTS
 
 if TYPE_CHECKING:
     import keras_tuner
-
-WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-"""Nodes that a hidden layer may have (Yu et al., 2024, section 4.2)."""
 
 Architecture = tuple[int, ...]
 """Nodes of each hidden layer, from the input to the output."""

@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.hpo import network
+from aeroact.hpo.choices import Schedule
 from aeroact.hpo.space import Architecture
-
-Schedule = Literal["constant", "cosine", "onecycle"]
-"""How the learning rate changes from step to step."""
 
 # OneCycleLR of PyTorch: the part of the steps in which the rate rises, and how far it is
 # below its peak at the start, and below the start at the end.

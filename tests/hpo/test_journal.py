@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroact.errors import AeroactError
+from aeroact.hpo.choices import WIDTHS
 from aeroact.hpo.journal import Journal, Trial
-from aeroact.hpo.space import WIDTHS
 
 trials = st.builds(
     Trial,

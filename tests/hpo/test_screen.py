@@ -17,8 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from aeroact.hpo import screen
+from aeroact.hpo.choices import WIDTHS
 from aeroact.hpo.journal import Trial
-from aeroact.hpo.space import WIDTHS
 from aeroact.hpo.standing import Standing
 
 NOW = 1_700_000_000.0

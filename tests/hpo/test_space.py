@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroact.hpo import space
-from aeroact.hpo.space import WIDTHS, Candidate, Space, candidate_of, n_params, values_of
+from aeroact.hpo.choices import WIDTHS
+from aeroact.hpo.space import Candidate, Space, candidate_of, n_params, values_of
 
 widths = st.lists(st.sampled_from(WIDTHS), min_size=1, max_size=20).map(tuple)
 

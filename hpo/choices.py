@@ -1,0 +1,21 @@
+"""What settings may be chosen from: names alone, so that `--help` loads nothing else."""
+
+from typing import Literal
+
+WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+"""Nodes that a hidden layer may have (Yu et al., 2024, section 4.2)."""
+
+Algorithm = Literal["random", "hyperband", "bayesian"]
+"""How architectures are chosen."""
+
+Rule = Literal["none", "median", "asha"]
+"""How a hopeless trial is told; see `aeroact.hpo.prune`."""
+
+Policy = Literal["best", "pareto"]
+"""Which trials are retrained; see `aeroact.hpo.shortlist`."""
+
+CostMeasure = Literal["params", "time"]
+"""What a network costs."""
+
+Schedule = Literal["constant", "cosine", "onecycle"]
+"""How the learning rate changes from step to step; see `aeroact.hpo.training`."""
