@@ -106,15 +106,18 @@ class Space:
                 draws = 0
                 yield candidate
 
-    def declare(self) -> "keras_tuner.HyperParameters":
-        """Declare the whole space to KerasTuner.
+    def declare(
+        self, hp: "keras_tuner.HyperParameters | None" = None
+    ) -> "keras_tuner.HyperParameters":
+        """Declare the whole space to KerasTuner, in an object of its own or in a given one.
 
         Each width exists only where its layer does, so that KerasTuner takes networks that
         are the same for the same, and knows every hyperparameter from the first trial on.
         """
         import keras_tuner
 
-        hp = keras_tuner.HyperParameters()
+        if hp is None:
+            hp = keras_tuner.HyperParameters()
         hp.Int("num_layers", self.min_layers, self.max_layers)
         for layer in range(self.max_layers):
             depths = list(range(max(layer + 1, self.min_layers), self.max_layers + 1))

@@ -135,6 +135,7 @@ class Chief:
                 self._look_around(desk, now)
         finally:
             self._desk = None
+            self._send_away()
 
     def _next_call(self) -> _Call | None:
         try:
@@ -143,6 +144,14 @@ class Chief:
             return None
         # One whose caller gave up waiting is not to be answered.
         return call if call.reply.set_running_or_notify_cancel() else None
+
+    def _send_away(self) -> None:
+        """Have those whose call nobody answers any more call again."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call.reply.set_running_or_notify_cancel():
+                    call.reply.set_exception(TimeoutError())
 
     def _answer(self, call: _Call, desk: Desk, outcomes: list[Outcome[Task, History]]) -> Any:
         try:
@@ -266,6 +275,7 @@ class Chief:
         self._over = True
         until = time.monotonic() + _GOODBYE
         while self.roster.present(time.monotonic()) and time.monotonic() < until:
+            self._send_away()
             time.sleep(0.05)
 
 
