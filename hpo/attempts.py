@@ -85,6 +85,7 @@ def run(
 
     def begin(task: Task, worker: int) -> None:
         curves[task.name] = []
+        stopped.discard(task.name)
         began(task.name)
         watcher.trial(task.record(status="RUNNING", worker=worker, started=time.time()))
 

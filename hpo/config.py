@@ -187,7 +187,10 @@ def read_settings(path: Path, table: str = "project") -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise AeroactError(f"{path}: not TOML ({error})") from error
     others = {name: value for name, value in content.items() if name not in TABLES}
-    return content.get(table, others if table == "project" else {})
+    settings = content.get(table, others if table == "project" else {})
+    if not isinstance(settings, dict):
+        raise AeroactError(f"{path}: {table} = {settings} is no table; write [{table}]")
+    return settings
 
 
 def settings_of(preset: str, config: Path | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class SearchOracle(keras_tuner.Oracle):
     def begin(self, name: str) -> None:
         """Forget what an earlier attempt at a trial has reported."""
         self._curves[name] = []
+        self.trials[name].status = TrialStatus.RUNNING
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> TunerTrial:
         """Take in an epoch's validation MSE; the trial that is returned may be STOPPED.

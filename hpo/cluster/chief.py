@@ -95,7 +95,7 @@ class Chief:
         self._over = False
         self._stop_at: float | None = None
         self._told: set[str] = set()
-        self._heard_at = time.monotonic()  # when there last was a worker
+        self._heard_at = self._idle_since = time.monotonic()  # when there last was a worker
         self._wrote_at = 0.0
 
     def run(
@@ -115,7 +115,11 @@ class Chief:
             If all workers have gone.
         """
         desk = self._desk = Desk(begun, tasks, listener, self.roster, time.monotonic(), self._grace)
-        self._grace, last, self.tried = 0.0, time.monotonic(), True
+        # Until now, the workers could not be heard.
+        last = self._heard_at = time.monotonic()
+        self.roster.pardon(last - self._idle_since)
+        self._grace, self.tried = 0.0, True
+        call = None
         try:
             while not desk.finished:
                 call = self._next_call()
@@ -134,7 +138,9 @@ class Chief:
                     call.reply.set_result(reply)
                 self._look_around(desk, now)
         finally:
-            self._desk = None
+            self._desk, self._idle_since = None, time.monotonic()
+            if call and not call.reply.done():
+                call.reply.set_exception(TimeoutError())
             self._send_away()
 
     def _next_call(self) -> _Call | None:
@@ -230,28 +236,33 @@ class Chief:
 
     def report(self, request: Any) -> Any:
         """Answer ``UpdateTrial``."""
+        lease, first, curve = request.trial_id, request.step, wire.curve_in(request)
+        wire.parts_of(lease)
 
         def answer(desk: Desk, outcomes: list[Outcome[Task, History]]) -> Any:
-            now, curve = time.monotonic(), wire.curve_in(request)
-            told = desk.report(request.trial_id, request.step, curve, now, time.time())
-            return wire.trial_message(request.trial_id, _STATUS[told], {})
+            told = desk.report(lease, first, curve, time.monotonic(), time.time())
+            return wire.trial_message(lease, _STATUS[told], {})
 
         return self._call(answer)
 
     def end(self, message: Any) -> Any:
         """Answer ``EndTrial``."""
+        lease, done = message.trial_id, message.status == wire.Status.COMPLETED
+        _, _, worker = wire.parts_of(lease)
+        if done:
+            epochs, result = wire.result_in(message)
+        else:
+            why, leaving = wire.reason_in(message)
 
         def answer(desk: Desk, outcomes: list[Outcome[Task, History]]) -> Any:
-            lease, clocks = message.trial_id, (time.monotonic(), time.time())
-            if message.status == wire.Status.COMPLETED:
-                epochs, result = wire.result_in(message)
+            clocks = time.monotonic(), time.time()
+            if done:
                 outcome = desk.complete(lease, epochs, result, *clocks)
+            elif leaving:
+                desk.give_back(lease)
+                self.roster.left(worker, why)
+                outcome = None
             else:
-                why, leaving = wire.reason_in(message)
-                if leaving:
-                    desk.give_back(lease)
-                    self.roster.left(lease.split("/")[2], why)
-                    return service.EndTrialResponse()
                 killed = message.status == wire.Status.INVALID
                 outcome = desk.fail(lease, why, *clocks, killed=killed)
             if outcome is not None:
@@ -309,6 +320,8 @@ def _aborting(context: Any) -> Iterator[None]:
         context.abort(grpc.StatusCode.OUT_OF_RANGE, str(gap.known))
     except TimeoutError:
         context.abort(grpc.StatusCode.UNAVAILABLE, "the chief is busy; call again")
+    except (KeyError, TypeError, ValueError) as error:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a call of this version: {error}")
 
 
 @contextlib.contextmanager

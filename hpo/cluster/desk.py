@@ -125,6 +125,7 @@ class Desk:
         self._untold = {task.name for task in begun}
         self._witnesses: defaultdict[str, dict[str, _Failure]] = defaultdict(dict)
         self._losses: Counter[str] = Counter()
+        self._settled: set[str] = set()  # leases of which nothing more is to be heard
 
     @property
     def finished(self) -> bool:
@@ -223,6 +224,8 @@ class Desk:
     def _find(self, name: str, now: float, unix: float) -> Lease | None:
         """Return a lease; one of an earlier chief, or a lost one, where its trial still waits."""
         step, trial, worker, _ = name.split("/")
+        if name in self._settled:
+            return None
         member = self._roster.heard(worker, now)
         lease = self.leases.get(name)
         if lease is None:
@@ -277,7 +280,11 @@ class Desk:
         if lease is None:
             return None
         self._close(lease)
+        self._settled.add(name)
         member, trial = lease.member, lease.task.name
+        if member.aside:
+            self._waiting.appendleft(lease.task)
+            return None
         member.failed += 1
         member.unconfirmed.add(trial)
         witnesses = self._witnesses[trial]
@@ -293,8 +300,8 @@ class Desk:
 
         A process that was killed may have met with an accident: those who are there try again.
         """
-        witnesses = self._witnesses[task.name]
-        if any(member.name not in witnesses for member in self._roster.present(now)):
+        witnesses, present = self._witnesses[task.name], self._roster.present(now)
+        if not present or any(member.name not in witnesses for member in present):
             return None
         name, failure = list(witnesses.items())[-1]
         if failure.killed and self._losses[task.name] < _LOSSES - 1:
@@ -323,6 +330,7 @@ class Desk:
 
     def give_back(self, name: str) -> None:
         """Hear that a worker leaves before it has done a trial; that is no fault of the trial."""
+        self._settled.add(name)
         lease = self.leases.get(name)
         if lease is not None:
             self._close(lease)
@@ -339,9 +347,8 @@ class Desk:
             if now - lease.renewed > LEASE:
                 why = f"worker {lease.member.name} was not heard of for {LEASE:.0f} s"
                 outcomes.append(self._lost(lease, why, unix))
-        if self._roster.present(now):
-            for task in [task for task in self._waiting if task.name in self._witnesses]:
-                outcomes.append(self._without_others(task, now, unix))
+        for task in [task for task in self._waiting if task.name in self._witnesses]:
+            outcomes.append(self._without_others(task, now, unix))
         return [outcome for outcome in outcomes if outcome is not None]
 
     def pardon(self, seconds: float) -> None:

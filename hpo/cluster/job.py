@@ -118,6 +118,8 @@ def _header(job: Job, folder: RunFolder) -> list[str]:
     # The batch script hears of the end of its time; a lost node does not end the others.
     lines += [f"--signal=B:USR1@{job.signal}", "--no-kill"]
     lines += ["--requeue"] if job.requeue else ["--no-requeue"]
+    # Slurm reads these lines as a shell would.
+    lines = [shlex.quote(line) for line in lines]
     return lines + [line.removeprefix("#SBATCH").strip() for line in job.sbatch]
 
 

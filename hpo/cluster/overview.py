@@ -46,7 +46,10 @@ def _job(job: dict[str, Any]) -> str | None:
     if shutil.which("squeue") is None:
         return None
     asked = ["squeue", "--noheader", f"--jobs={job['job']}", "--format=%T|%r|%M|%L|%D|%N"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:
+        return f"job {job['job']}: squeue does not answer"
     if done.returncode or not done.stdout.strip():
         return None
     state, why, spent, left, nodes, names = done.stdout.strip().split("|")

@@ -120,8 +120,8 @@ def _node_address(name: str) -> str:
 def _resolved(name: str) -> str:
     try:
         return socket.getaddrinfo(name, None, socket.AF_INET)[0][4][0]  # type: ignore[return-value]
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise AeroactError(
-            f"{name}: has no address here ({error.strerror}); name this machine's address in "
+            f"{name}: has no address here ({error}); name this machine's address in "
             "KERASTUNER_ORACLE_IP"
         ) from error

@@ -40,7 +40,8 @@ def trial_message(lease: str, status: int, values: dict[str, Any]) -> Any:
         elif isinstance(value, float):
             entry.float_value = value
         else:
-            entry.string_value = value
+            # A file's name need not be text.
+            entry.string_value = value.encode(errors="backslashreplace").decode()
     return message
 
 
@@ -60,9 +61,21 @@ def assignment(lease: str, task: Task) -> Any:
 
 def task_in(message: Any, project: Project, folder: RunFolder) -> Task:
     """Read what is to be tried; how it is trained follows from the project."""
-    values, name = values_in(message), message.trial_id.split("/")[1]
+    values, (_, name, _) = values_in(message), parts_of(message.trial_id)
     chosen = Chosen(name, candidate_of(values), values.get("tuner/epochs"))
     return {1: step1.task_of, 2: step2.task_of}[values[_OURS + "step"]](chosen, project, folder)
+
+
+def parts_of(lease: str) -> tuple[str, str, str]:
+    """Return step, trial and worker of a lease.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    step, trial, worker, _ = lease.split("/")
+    return step, trial, worker
 
 
 def epochs_message(lease: str, first: int, curve: Sequence[tuple[float, float]]) -> Any:
@@ -91,7 +104,7 @@ def result_message(lease: str, result: History) -> Any:
 def result_in(message: Any) -> tuple[int, History]:
     """Read how many epochs a trial had, and what came of it, its epochs apart."""
     values = values_in(message)
-    kind = {"1": step1.Tried, "2": step2.Retrained}[message.trial_id.split("/")[0]]
+    kind = {"1": step1.Tried, "2": step2.Retrained}[parts_of(message.trial_id)[0]]
     return values[_OURS + "epochs"], kind(**json.loads(values[_OURS + "result"]))
 
 

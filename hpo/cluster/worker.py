@@ -58,6 +58,8 @@ class _Held:
         How many of these the chief knows.
     stop : bool
         Whether the chief wants it to end.
+    void : bool
+        Whether the trial is this worker's no more.
     """
 
     lease: str
@@ -65,6 +67,7 @@ class _Held:
     curve: list[tuple[float, float]] = field(default_factory=list)
     told: int = 0
     stop: bool = False
+    void: bool = False
 
 
 class Worker:
@@ -124,6 +127,7 @@ class Worker:
         except NoChiefError:
             raise
         except BaseException as error:
+            self._ended.set()
             self._give_back(str(error) or "it was told to go")
             raise
         finally:
@@ -133,8 +137,23 @@ class Worker:
     def _assignments(self, project: Project) -> Iterator[Assignment | None]:
         """Ask the chief for trials, until it has no more."""
         request = service.CreateTrialRequest(tuner_id=self.name)
+        asked_at = 0.0
         while True:
-            trial = self._line.call("CreateTrial", request).trial
+            if time.monotonic() < asked_at + _ASK_AGAIN:
+                # What is running must go on meanwhile.
+                if self._held:
+                    yield None
+                else:
+                    time.sleep(_ASK_AGAIN)
+                continue
+            try:
+                patience = 0.0 if self._held else PATIENCE
+                trial = self._line.call("CreateTrial", request, patience).trial
+            except NoChiefError:
+                if not self._held:
+                    raise
+                asked_at = time.monotonic()
+                continue
             if trial.status == wire.Status.STOPPED:
                 return
             if trial.status == wire.Status.RUNNING:
@@ -142,10 +161,8 @@ class Worker:
                 self._held[trial.trial_id] = _Held(trial.trial_id, task)
                 say(f"trial {task.name} of Step {task.step}")
                 yield Assignment(trial.trial_id, task)
-            elif self._held:
-                yield None
             else:
-                time.sleep(_ASK_AGAIN)
+                asked_at = time.monotonic()
 
     def _reported(self, assignment: Assignment, errors: tuple[float, float]) -> bool:
         held = self._held[assignment.lease]
@@ -158,11 +175,17 @@ class Worker:
             for held in list(self._held.values()):
                 # The chief may be away: then the next beat tells it.
                 with contextlib.suppress(NoChiefError), self._lock:
-                    if held.lease in self._held:
+                    if held.lease in self._held and not held.void:
                         self._tell(held, patience=0.0)
 
-    def _tell(self, held: _Held, patience: float = PATIENCE) -> None:
-        """Report the epochs that the chief does not know, or none: that is a sign of life."""
+    def _tell(self, held: _Held, patience: float = PATIENCE) -> bool:
+        """Report the epochs that the chief does not know, or none: that is a sign of life.
+
+        Returns
+        -------
+        bool
+            Whether the trial is still this worker's.
+        """
         while True:
             first, curve = held.told, held.curve[held.told :]
             message = wire.epochs_message(held.lease, first, curve)
@@ -172,8 +195,9 @@ class Worker:
                 held.told = _known(error)
                 continue
             held.told = first + len(curve)
-            held.stop = status in {wire.Status.STOPPED, wire.Status.INVALID}
-            return
+            held.void = status == wire.Status.INVALID
+            held.stop = held.void or status == wire.Status.STOPPED
+            return not held.void
 
     def _end(self, outcome: Outcome[Assignment, History]) -> None:
         """Bring a trial's end to the chief."""
@@ -185,8 +209,7 @@ class Worker:
                 say(f"trial {held.task.name} failed: {outcome.message}")
                 status = wire.Status.INVALID if outcome.killed else wire.Status.FAILED
                 message = wire.reason_message(held.lease, status, outcome.message)
-            while True:
-                self._tell(held)
+            while not held.void and self._tell(held):
                 try:
                     self._line.call("EndTrial", service.EndTrialRequest(trial=message))
                     break
@@ -196,8 +219,8 @@ class Worker:
 
     def _give_back(self, why: str) -> None:
         """Tell the chief, if it is there, that others may have what is not done."""
-        with contextlib.suppress(NoChiefError, grpc.RpcError):
-            for held in list(self._held.values()):
+        with contextlib.suppress(NoChiefError, grpc.RpcError), self._lock:
+            for held in self._held.values():
                 message = wire.reason_message(held.lease, wire.Status.INVALID, why, leaving=True)
                 request = service.EndTrialRequest(trial=message)
                 self._line.call("EndTrial", request, patience=0.0)
