@@ -320,7 +320,7 @@ def test_what_a_worker_had_when_its_chief_was_killed_it_did_not_begin_again(stor
 def test_a_worker_that_is_told_to_go_gives_its_trial_back_at_once(story):
     assert story.processes["leaver"].returncode == 0
     assert story.logged("my_own_leaver").endswith("told to go\n")
-    assert story.passed_on < LEASE / 2
+    assert story.passed_on < LEASE
 
 
 def test_a_second_chief_of_a_run_says_so_and_leaves(story):

@@ -188,6 +188,7 @@ def test_a_killed_chief_comes_back_and_no_trial_is_lost_or_counted_twice(submit,
     search.assert_undisturbed(undisturbed)
 
 
+@pytest.mark.slow
 def test_when_a_node_goes_down_the_others_go_on(submit, undisturbed, slurm):
     search = submit("--nodes=2", "--gpus-per-node=1")
     search.until(lambda: search.ended() >= 1)
@@ -243,6 +244,7 @@ if os.environ.get("SLURMD_NODENAME") == "n2":
 """
 
 
+@pytest.mark.slow
 def test_a_worker_all_of_whose_trials_fail_is_put_aside_and_named(submit, undisturbed, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(BAD_GPU)
     config = tmp_path / "project.toml"
