@@ -6,13 +6,12 @@
   and by a chief and a worker of two slots, all of them real commands on this machine. Both must
   come to the same table.
 - `rate`: trials that train nothing, through a real chief, journal and fsync included, by clients
-  that do what a worker says, over TLS. Beside it KerasTuner's own chief: its servicer, set up as
+  that say what a worker says, over TLS. Beside it KerasTuner's own chief: its servicer, set up as
   its `start_server` does, around its RandomSearch on the same space, brought to the same number of
   trials with its files switched off and then measured with them. Its clients make three calls a
-  trial and no report of epochs; KerasTuner's own make one more.
-- `simulation`: the paper's Step 1 on many workers, by discrete events, with the chiefs' service
-  times as `rate` measures them, so that it includes that. Nothing waits here; see `lengths_of`
-  and `simulate` for what is assumed.
+  trial and report no epochs; KerasTuner's own make one call more.
+- `simulation`: the paper's Step 1 on many workers, by discrete events, with what `rate`, which it
+  includes, has measured of both chiefs; see `relative_lengths` and `simulate` for what is assumed.
 """
 
 import argparse
@@ -27,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
@@ -53,10 +52,10 @@ from aeroact.hpo.space import Space, n_params
 from aeroact.hpo.standing import Standing
 from aeroact.hpo.watcher import Watcher
 
+PARTS = ("overhead", "rate", "simulation")
 SEED = 4
 SLOTS = 2
-BEAT = 2.0
-"""Seconds between two reports of a trial, as in `aeroact.hpo.cluster.worker`."""
+SEARCH = {"max_params": 50_000, "p_subset": 1.0, "epochs": 30, "patience": 30}
 
 THREADS = 16
 """Of the clients: each plays several workers in turn."""
@@ -64,15 +63,23 @@ THREADS = 16
 EPOCHS = 20
 """That a trial reports which trains nothing."""
 
-BEATS = 20
-"""Reports without epochs by each worker."""
+BEAT = 2.0
+"""Seconds between two reports of a trial, as in `aeroact.hpo.cluster.worker`."""
+
+BEATS = 2048
+"""Reports without epochs, by all workers together."""
+
+WINDOW = 500
+THEIR_WINDOW = 150
+"""Trials over which to average, ours and KerasTuner's."""
+
+START_UP = 15.0
+"""Of a worker (s), where `overhead` is not measured."""
 
 PAPER_HOURS = {"5 %": 5.2, "25 %": 23.4, "50 %": 48.6, "100 %": 94.3}
 """Step 1 of Yu et al. (2024) by subset: 10,000 trials on 16 V100."""
 
 PAPER_TRIALS, PAPER_WORKERS = 10_000, 16
-
-PARTS = ("overhead", "rate", "simulation")
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -83,34 +90,23 @@ _spawn = multiprocessing.get_context("spawn")
 def overhead(trials: int, rows: int, rounds: int) -> dict[str, Any]:
     """Search with both, in turn; of each the fastest round counts."""
     searches = {"processes": search_with_processes, "chief and worker": search_with_chief}
-    best: dict[str, dict[str, Any]] = {}
+    best: dict[str, Any] = {}
     tables = []
     with tempfile.TemporaryDirectory() as directory:
         data = Path(directory) / "activation.nc"
         generate(data, Job(n=rows, seed=SEED))
-        settings = {
-            "data": data,
-            "seed": SEED,
-            "trials": trials,
-            "max_params": 50_000,
-            "p_subset": 1.0,
-            "epochs": 15,
-            "patience": 15,
-        }
+        settings = SEARCH | {"data": data, "seed": SEED, "trials": trials}
         for k in range(rounds):
             for name, search in searches.items():
                 folder = RunFolder(Path(directory) / f"{name}-{k}")
                 run.begin(folder.path, settings, {1})
-                result = timed(folder, search)
+                side = timed(folder, search)
                 tables.append(what_was_found(folder))
-                if name not in best or result["search_seconds"] < best[name]["search_seconds"]:
-                    best[name] = result
+                if name not in best or side["search_seconds"] < best[name]["search_seconds"]:
+                    best[name] = side
     if any(table != tables[0] for table in tables):
         raise RuntimeError("the searches came to different tables")
     return {"trials": trials, "rows": rows, "rounds": rounds, **best}
-
-
-Search = Callable[[RunFolder], list[subprocess.Popen[bytes]]]
 
 
 def search_with_processes(folder: RunFolder) -> list[subprocess.Popen[bytes]]:
@@ -126,23 +122,23 @@ def search_with_chief(folder: RunFolder) -> list[subprocess.Popen[bytes]]:
 
 def start(*arguments: Any, **variables: str) -> subprocess.Popen[bytes]:
     """Start `aeroact-hpo`, outside any batch job."""
-    ours = ("KERASTUNER_", "SLURM", "PBS_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    others = ("KERASTUNER_", "SLURM", "PBS_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     environment |= {"CUDA_VISIBLE_DEVICES": ""} | variables
     command = [str(Path(sys.executable).with_name("aeroact-hpo")), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
-def timed(folder: RunFolder, search: Search) -> dict[str, Any]:
+def timed(
+    folder: RunFolder, search: Callable[[RunFolder], list[subprocess.Popen[bytes]]]
+) -> dict[str, Any]:
     """Wait for a search's processes; times are seconds.
 
-    The search alone begins with the first training: imports and the layout of the data are over
-    then. The journal cannot tell when a slot of a worker was ready, but how long it trained.
+    The search alone begins with the first training, when imports and the layout of the data are
+    over. A slot that does not train then is idle: between two trials, or at the end.
     """
-    began = time.time()
-    processes = search(folder)
-    cpu = []
-    for process in processes:
+    began, cpu = time.time(), []
+    for process in search(folder):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -151,11 +147,13 @@ def timed(folder: RunFolder, search: Search) -> dict[str, Any]:
     ended = time.time()
     trials = folder.journal.finished(1).values()
     first = min(trial.ended - trial.seconds for trial in trials)
+    alone = max(trial.ended for trial in trials) - first
     return {
         "seconds": ended - began,
         "start_up": first - began,
-        "search_seconds": max(trial.ended for trial in trials) - first,
-        "training_seconds": sum(trial.seconds for trial in trials),
+        "search_seconds": alone,
+        "trials_an_hour": 3600 * len(trials) / alone,
+        "idle_ms": 1e3 * (SLOTS * alone - sum(trial.seconds for trial in trials)) / len(trials),
         "cpu_seconds": sum(cpu),
         "cpu_seconds_each": cpu,
     }
@@ -174,6 +172,55 @@ def what_was_found(folder: RunFolder) -> list[dict[str, str]]:
 # Rate: trials that train nothing, through our chief and through KerasTuner's
 
 
+def rate(trials: int, workers: int, many: int) -> dict[str, Any]:
+    """Measure both chiefs: each a process of its own, as are the clients."""
+    theirs: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as directory, process(kerastuners_chief, trials) as chief:
+        for when in ("first", "last"):
+            folder = Path(directory) / when
+            chief.send(str(folder))
+            with process(play_workers, kerastuners_calls, chief.recv(), THREADS) as clients:
+                clients.recv()
+            theirs[when] = chief.recv()
+    ours = with_our_chief(trials, workers)
+    crowd = with_our_chief(many + WINDOW, many)
+    return {
+        "trials": trials,
+        "workers": workers,
+        "many_workers": many,
+        "aeroact": ours | {"beats_a_second_with_many": crowd["beats_a_second"]},
+        "KerasTuner": theirs,
+    }
+
+
+def with_our_chief(trials: int, workers: int) -> dict[str, Any]:
+    """Let so many workers have trials of our chief."""
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        with process(our_chief, folder, trials, workers) as chief:
+            chief.recv()
+            with process(play_workers, our_calls, folder, workers) as clients:
+                beats = clients.recv()
+            measured: dict[str, Any] = chief.recv()
+    return measured | {"beats_a_second": beats}
+
+
+@contextmanager
+def process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
+    """Have a process of its own do some work; gives a pipe to it."""
+    ours, theirs = _spawn.Pipe()
+    worker = _spawn.Process(target=work, args=(*arguments, theirs))
+    worker.start()
+    theirs.close()
+    try:
+        yield ours
+    except BaseException:
+        worker.kill()
+        raise
+    finally:
+        worker.join()
+
+
 class Ends:
     """When trials ended, and the CPU time of this process then (s)."""
 
@@ -186,13 +233,13 @@ class Ends:
 
     def between(self, first: int, last: int) -> dict[str, float]:
         """Return what the trials between two numbers of finished ones took."""
-        n = last - first
-        wall, cpu = np.subtract(self._marks[last - 1], self._marks[first - 1])
-        return {"trials_a_second": n / wall, "cpu_ms": 1e3 * cpu / n}
+        (before, cpu_before), (after, cpu_after) = self._marks[first - 1], self._marks[last - 1]
+        wall, cpu = after - before, cpu_after - cpu_before
+        return {"trials_a_second": (last - first) / wall, "cpu_ms": 1e3 * cpu / (last - first)}
 
 
-def our_chief(folder: Path, trials: int, workers: int, window: int, pipe: Connection) -> None:
-    """Do Step 1 as `aeroact-hpo worker` does; says when it listens, and what it measured."""
+def our_chief(folder: Path, trials: int, workers: int, pipe: Connection) -> None:
+    """Do Step 1 as `aeroact-hpo worker` does; says that it listens, then what it measured."""
     load_backend()
     from aeroact.hpo.cluster.chief import serving
 
@@ -211,14 +258,12 @@ def our_chief(folder: Path, trials: int, workers: int, window: int, pipe: Connec
     with serving(run_folder) as chief:
         pipe.send(None)
         step1.run(project, run_folder, {}, chief, Watcher(note))
-    first = ends.between(workers, workers + window)
-    pipe.send({"first": first, "last": ends.between(trials - window, trials)})
+    first = ends.between(workers, workers + WINDOW)
+    pipe.send({"first": first, "last": ends.between(trials - WINDOW, trials)})
 
 
-def kerastuners_chief(
-    folder: Path, trials: int, workers: int, window: int, pipe: Connection
-) -> None:
-    """Do the same with KerasTuner's servicer; says its address, and what it measured."""
+def kerastuners_chief(trials: int, pipe: Connection) -> None:
+    """Serve KerasTuner's first trials, then its last, in a folder that comes by the pipe."""
     load_backend()
     from concurrent import futures
 
@@ -228,8 +273,7 @@ def kerastuners_chief(
     from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
 
     class Oracle(keras_tuner.oracles.RandomSearchOracle):
-        writes = True
-        ends = Ends()
+        writes, ends = True, Ends()
 
         def save(self) -> None:
             if self.writes:
@@ -241,22 +285,21 @@ def kerastuners_chief(
 
         def end_trial(self, trial: Any) -> None:
             super().end_trial(trial)
-            if self.writes:
-                self.ends.note()
+            self.ends.note()
 
     def bring_to(done: int) -> None:
-        oracle.writes, oracle.max_trials = False, done + 1
+        oracle.writes, oracle.max_trials = False, done
         while len(oracle.trials) < done:
             trial = oracle.create_trial("nobody")
             oracle.update_trial(trial.trial_id, {"val_loss": 0.1})
             trial.status = TrialStatus.COMPLETED
             oracle.end_trial(trial)
         oracle.tuner_ids.clear()
-        oracle.writes = True
+        oracle.writes, oracle.ends = True, Ends()
 
-    def serve(done: int) -> dict[str, float]:
-        bring_to(done)
-        oracle.max_trials, oracle.ends = done + workers + window + workers, Ends()
+    def serve() -> dict[str, float]:
+        oracle._set_project_dir(pipe.recv(), "search")
+        oracle.max_trials += THEIR_WINDOW + 2 * THREADS
         servicer = OracleServicer(oracle)
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
         service_grpc.add_OracleServicer_to_server(servicer, server)
@@ -266,40 +309,35 @@ def kerastuners_chief(
         while not (servicer.stop_triggered and exit_chief(oracle)):
             time.sleep(0.1)
         server.stop(grace=1).wait()
-        return oracle.ends.between(workers, workers + window)
+        return oracle.ends.between(THREADS, THREADS + THEIR_WINDOW)
 
-    oracle = Oracle(
-        objective=keras_tuner.Objective("val_loss", "min"),
-        max_trials=2 * trials,
-        hyperparameters=Project(max_params=None).space.declare(),
-        seed=1,
-    )
+    space = Project(max_params=None).space.declare()
+    objective = keras_tuner.Objective("val_loss", "min")
+    oracle = Oracle(objective=objective, hyperparameters=space, seed=1)
     oracle.verbose = 0
-    oracle._set_project_dir(str(folder), "search")
     # It prints twenty numbers, left over from somebody's debugging, for each trial that ends.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        pipe.send({"first": serve(0), "last": serve(trials - window - workers)})
+        for done in (0, trials - THEIR_WINDOW - THREADS):
+            bring_to(done)
+            pipe.send(serve())
 
 
-Ask = Callable[[str], Any]
-"""Ask, as a worker, for a trial; None: there is none."""
-
-End = Callable[[Any], None]
-"""Report the epochs of a trial and its result."""
+Calls = tuple[Callable[[str], Any], Callable[[Any], None], Callable[[Any], None] | None]
+"""What a worker says: asks for a trial (None: there is none), ends it, says that it lives."""
 
 
-def our_calls(folder: Path) -> tuple[Ask, End, Callable[[Any], None]]:
-    """Return what a worker of ours says to the chief: asks, ends a trial, says that it lives."""
+def our_calls(folder: Path) -> Calls:
+    """Return the calls of our workers; a trial's end is told with all of its epochs."""
     run_folder = RunFolder(folder)
     project, line, chance = run_folder.project(), Line(run_folder), random.Random(SEED)
 
-    def ask(worker: str) -> Any:
+    def ask(worker: str) -> str | None:
         request = service.CreateTrialRequest(tuner_id=worker)
         trial = line.call("CreateTrial", request).trial
         if trial.status != wire.Status.RUNNING:
             return None
         wire.task_in(trial, project, run_folder)
-        return trial.trial_id
+        return str(trial.trial_id)
 
     def end(lease: str) -> None:
         curve = [(chance.uniform(1e-5, 1e-2), chance.uniform(1e-5, 1e-2)) for _ in range(EPOCHS)]
@@ -315,8 +353,8 @@ def our_calls(folder: Path) -> tuple[Ask, End, Callable[[Any], None]]:
     return ask, end, beat
 
 
-def kerastuners_calls(address: str) -> tuple[Ask, End, None]:
-    """Return what a worker of KerasTuner says: asks, ends a trial."""
+def kerastuners_calls(address: str) -> Calls:
+    """Return the calls of KerasTuner's workers, who do not say that they live."""
     import grpc
 
     stub = service_grpc.OracleStub(grpc.insecure_channel(address))
@@ -326,30 +364,29 @@ def kerastuners_calls(address: str) -> tuple[Ask, End, None]:
         return trial if trial.status == wire.Status.RUNNING else None
 
     def end(trial: Any) -> None:
-        metrics = {"val_loss": 0.1}
-        stub.UpdateTrial(
-            service.UpdateTrialRequest(trial_id=trial.trial_id, metrics=metrics, step=1)
-        )
+        update = service.UpdateTrialRequest(trial_id=trial.trial_id, metrics={"val_loss": 0.1})
+        stub.UpdateTrial(update)
         trial.status = wire.Status.COMPLETED
         stub.EndTrial(service.EndTrialRequest(trial=trial))
 
     return ask, end, None
 
 
-def play_workers(calls: Callable[[Any], Any], chief: Any, workers: int, pipe: Connection) -> None:
+def play_workers(
+    calls_to: Callable[[Any], Calls], chief: Any, workers: int, pipe: Connection
+) -> None:
     """Be all workers until the chief has no more trials; sends how many beats a second it took."""
-    threads = min(THREADS, workers)
-    barrier = threading.Barrier(threads)
-    spans: list[tuple[float, float]] = []
+    barrier = threading.Barrier(THREADS)
+    beats, spans = BEATS // workers, []
 
     def play(names: list[str]) -> None:
-        ask, end, beat = calls(chief)
+        ask, end, beat = calls_to(chief)
         held = {name: ask(name) for name in names}
         barrier.wait()
         began = time.monotonic()
-        for _ in range(BEATS if beat else 0):
+        for _ in range(beats if beat else 0):
             for trial in held.values():
-                beat(trial)
+                beat(trial)  # type: ignore[misc]
         spans.append((began, time.monotonic()))
         barrier.wait()
         while held:
@@ -359,51 +396,14 @@ def play_workers(calls: Callable[[Any], Any], chief: Any, workers: int, pipe: Co
                 if held[name] is None:
                     del held[name]
 
-    crew = [
-        threading.Thread(target=play, args=([f"worker-{k}" for k in range(i, workers, threads)],))
-        for i in range(threads)
-    ]
-    for thread in crew:
+    crews = [[f"worker-{k}" for k in range(i, workers, THREADS)] for i in range(THREADS)]
+    threads = [threading.Thread(target=play, args=(names,)) for names in crews]
+    for thread in threads:
         thread.start()
-    for thread in crew:
+    for thread in threads:
         thread.join()
     begins, ends = zip(*spans, strict=True)
-    pipe.send(BEATS * workers / (max(ends) - min(begins)))
-
-
-@contextmanager
-def process(work: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
-    """Have a process of its own do some work; gives the pipe to which that sends."""
-    ours, theirs = _spawn.Pipe(duplex=False)
-    worker = _spawn.Process(target=work, args=(*arguments, theirs))
-    worker.start()
-    theirs.close()
-    try:
-        yield ours
-    except BaseException:
-        worker.kill()
-        raise
-    finally:
-        worker.join()
-
-
-def rate(trials: int, workers: int, window: int) -> dict[str, Any]:
-    """Measure both chiefs: each a process of its own, as are the clients."""
-    with tempfile.TemporaryDirectory() as directory:
-        folder = Path(directory) / "ours"
-        folder.mkdir()
-        with process(our_chief, folder, trials, workers, window) as chief:
-            chief.recv()
-            with process(play_workers, our_calls, folder, workers) as clients:
-                beats = clients.recv()
-            ours = chief.recv() | {"beats_a_second": beats}
-        folder = Path(directory) / "theirs"
-        with process(kerastuners_chief, folder, trials, THREADS, min(window, 150)) as chief:
-            for _ in range(2):
-                with process(play_workers, kerastuners_calls, chief.recv(), THREADS) as clients:
-                    clients.recv()
-            theirs = chief.recv()
-    return {"trials": trials, "workers": workers, "aeroact": ours, "KerasTuner": theirs}
+    pipe.send(beats * workers / (max(ends) - min(begins)))
 
 
 # Simulation: the paper's Step 1 on many workers
@@ -411,33 +411,57 @@ def rate(trials: int, workers: int, window: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Service:
-    """What a chief needs for a trial, from first to last, and for a beat (s).
+    """The time of a chief (s).
 
-    A trial is asked for, reported and ended. What it takes grows evenly from the first trial to
-    the last. Of `workers` that each send a beat every two seconds, beats take a share of its time
-    that trials do not have.
+    Attributes
+    ----------
+    first, last : float
+        For a trial with few workers, when none is done and when all are; evenly in between.
+    beat : float
+        For the beat of a worker, which comes every two seconds.
+    member : float
+        By which each of three calls a trial, and a beat, takes longer for each worker.
     """
 
     first: float
     last: float
-    beat: float
+    beat: float = 0.0
+    member: float = 0.0
 
-    def share_of_beats(self, workers: int) -> float:
+    def of_beats(self, workers: Any) -> Any:
         """Return the part of its time that beats take."""
-        return workers * self.beat / BEAT
+        return workers * (self.beat + self.member * workers) / BEAT
 
-    def service(self, done: int, trials: int, workers: int) -> float:
-        """Return how long it is busy with a trial, while beats come in between."""
-        needed = self.first + (self.last - self.first) * done / trials
-        return needed / (1 - self.share_of_beats(workers))
+    def of_trial(self, done: float, workers: Any) -> Any:
+        """Return what a trial needs when a fraction is done."""
+        return self.first + (self.last - self.first) * done + 3 * self.member * workers
 
-    def saturating_workers(self, mean_length: float) -> float:
-        """Return how many workers keep it busy without a pause, after the last trial."""
-        return 1 / (self.last / mean_length + self.beat / BEAT)
+    def most_workers(self, mean_length: float) -> int:
+        """Return how many workers leave it no pause any more, when nearly all trials are done."""
+        workers = np.arange(1, 100_000)
+        load = workers * self.of_trial(1.0, workers) / mean_length + self.of_beats(workers)
+        return int(np.searchsorted(load, 1.0)) + 1
 
 
-def lengths_of(trials: int, mean: float) -> NDArray[np.float64]:
-    """Draw how long trials take (s), scaled to a mean.
+def service_times(measured: dict[str, Any]) -> dict[str, Service]:
+    """Return the chiefs' times as `rate` measured them."""
+    ours = measured["aeroact"]
+    few, many = measured["workers"], measured["many_workers"]
+    beat, beat_of_many = 1 / ours["beats_a_second"], 1 / ours["beats_a_second_with_many"]
+    member = max(beat_of_many - beat, 0.0) / (many - few)
+    costs = {
+        name: [1 / measured[name][when]["trials_a_second"] for when in ("first", "last")]
+        for name in ("aeroact", "KerasTuner")
+    }
+    first, last = (cost - 3 * member * few for cost in costs["aeroact"])
+    return {
+        "aeroact": Service(first, last, beat - member * few, member),
+        "KerasTuner": Service(*costs["KerasTuner"]),
+    }
+
+
+def relative_lengths(trials: int) -> NDArray[np.float64]:
+    """Draw how long trials take, as multiples of their mean.
 
     Architectures are the paper's, uniform in depth and in each layer's width. An epoch takes
     a GPU as long as a network of two million parameters even if it has fewer (a batch of 1,024
@@ -449,7 +473,7 @@ def lengths_of(trials: int, mean: float) -> NDArray[np.float64]:
     params = np.array([n_params(candidate.widths) for candidate in drawn])
     epochs = np.random.default_rng([SEED, 1]).integers(10, 100, trials, endpoint=True)
     lengths = (2e6 + params) * epochs
-    return lengths * (mean / lengths.mean())
+    return lengths / lengths.mean()
 
 
 def simulate(
@@ -458,7 +482,8 @@ def simulate(
     """Let workers do trials that a chief hands out in order.
 
     The chief is one server: who has ended a trial waits its turn, then the chief takes in the
-    result and hands out the next. Workers start together. Nothing dies.
+    result and hands out the next. It is slower by what beats take of its time. Workers start
+    together; nothing dies.
 
     Parameters
     ----------
@@ -474,140 +499,140 @@ def simulate(
     Returns
     -------
     dict of str to float
-        ``hours`` in all, the ``utilisation`` of workers and the ``load`` of the chief from 0 to 1,
-        ``straggling_hours`` that the mean worker waits for the last trial.
+        The ``load`` of the chief; where that is below 1, also ``hours`` in all, ``utilisation`` of
+        workers, and ``straggling_hours`` that they wait on average for the last trial.
     """
+    beats = float(chief.of_beats(workers))
+    if beats >= 1:
+        return {"load": beats}
     asking = [start_up] * min(workers, len(lengths))
     free, busy = 0.0, 0.0
-    for done, length in enumerate(lengths):
-        service = chief.service(done, len(lengths), workers)
-        free = max(heapq.heappop(asking), free) + service
-        busy += service
+    for k, length in enumerate(lengths):
+        needed = float(chief.of_trial(k / len(lengths), workers))
+        free = max(heapq.heappop(asking), free) + needed / (1 - beats)
+        busy += needed
         heapq.heappush(asking, free + float(length))
     end = max(asking)
     return {
+        "load": busy / end + beats,
         "hours": end / 3600,
         "utilisation": float(lengths.sum()) / (workers * end),
-        "load": busy / end * (1 - chief.share_of_beats(workers)) + chief.share_of_beats(workers),
         "straggling_hours": (end - sum(asking) / len(asking)) / 3600,
     }
 
 
 def simulations(
     measured: dict[str, Any], crews: list[int], start_up: float
-) -> dict[str, list[dict[str, Any]]]:
-    """Do the paper's searches with both chiefs, as `rate` measured them."""
-    beats = {"aeroact": 1 / measured["aeroact"]["beats_a_second"], "KerasTuner": 0.0}
-    cases: dict[str, list[dict[str, Any]]] = {}
-    for name, beat in beats.items():
-        first, last = (1 / measured[name][when]["trials_a_second"] for when in ("first", "last"))
-        chief, cases[name] = Service(first, last, beat), []
-        for subset, hours in PAPER_HOURS.items():
-            mean = hours * 3600 * PAPER_WORKERS / PAPER_TRIALS
-            lengths = lengths_of(PAPER_TRIALS, mean)
-            common = {"subset": subset, "saturating_workers": chief.saturating_workers(mean)}
-            for workers in crews:
-                case = simulate(lengths, workers, chief, start_up)
-                cases[name].append(common | {"workers": workers} | case)
+) -> list[dict[str, Any]]:
+    """Do the paper's searches with both chiefs."""
+    chiefs, relative = service_times(measured), relative_lengths(PAPER_TRIALS)
+    cases = []
+    for subset, hours in PAPER_HOURS.items():
+        mean = hours * 3600 * PAPER_WORKERS / PAPER_TRIALS
+        for workers in crews:
+            for name, chief in chiefs.items():
+                case = {"subset": subset, "mean_length": mean, "workers": workers, "chief": name}
+                case |= simulate(mean * relative, workers, chief, start_up)
+                cases.append(case | {"most_workers": chief.most_workers(mean)})
     return cases
 
 
 # Tables
 
 
-def print_overhead(result: dict[str, Any]) -> None:
-    table = Table(
-        title=f"The same {result['trials']} trials on {SLOTS} cores, "
-        f"{result['rows']:,} rows, fastest of {result['rounds']}"
-    )
-    headings = ("", "whole (s)", "start-up (s)", "search alone (s)", "CPU (s)", "trials/h, search")
+def show(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(title=title)
     for heading in headings:
-        table.add_column(heading, justify="right" if heading else "left")
-    names = ("processes", "chief and worker")
-    for name in names:
-        side = result[name]
-        seconds = [side[key] for key in ("seconds", "start_up", "search_seconds", "cpu_seconds")]
-        pace = 3600 * result["trials"] / side["search_seconds"]
-        table.add_row(name, *(f"{value:.1f}" for value in seconds), f"{pace:,.0f}")
-    ours, theirs = (result[name] for name in reversed(names))
-    keys = ("seconds", "start_up", "search_seconds", "cpu_seconds")
-    table.add_row("ratio", *(f"{ours[key] / theirs[key]:.3f}" for key in keys))
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*row)
     print_table(table)
+
+
+def show_overhead(result: dict[str, Any]) -> None:
+    columns = {
+        "whole (s)": "seconds",
+        "start-up (s)": "start_up",
+        "search alone (s)": "search_seconds",
+        "trials/h of it": "trials_an_hour",
+        "slots idle (ms a trial)": "idle_ms",
+        "CPU (s)": "cpu_seconds",
+    }
+    sides = {name: result[name] for name in ("processes", "chief and worker")}
+    rows = [[name, *(f"{s[key]:,.1f}" for key in columns.values())] for name, s in sides.items()]
+    ours, theirs = sides["chief and worker"], sides["processes"]
+    rows.append(["ratio", *(f"{ours[key] / theirs[key]:.3f}" for key in columns.values())])
+    title = f"The same {result['trials']} trials on {SLOTS} cores, {result['rows']:,} rows"
+    show(f"{title}, fastest of {result['rounds']}", ["", *columns], rows)
     chief, worker = ours["cpu_seconds_each"]
     print(f"CPU of the chief {chief:.1f} s, of the worker and its processes {worker:.1f} s")
 
 
-def print_rate(result: dict[str, Any]) -> None:
-    table = Table(
-        title=f"Trials that train nothing, served by one chief, {result['trials']:,} done"
-    )
-    for heading in ("", "aeroact", "KerasTuner"):
-        table.add_column(heading, justify="right" if heading else "left")
-    sides = result["aeroact"], result["KerasTuner"]
-    for when in ("last", "first"):
-        for key, unit in {"trials_a_second": "trials/s", "cpu_ms": "CPU ms a trial"}.items():
-            values = [f"{side[when][key]:.1f}" for side in sides]
-            table.add_row(f"{unit}, {when} trials", *values)
-    table.add_row("workers", str(result["workers"]), str(THREADS))
-    table.add_row("beats/s", f"{sides[0]['beats_a_second']:,.0f}", "none")
-    print_table(table)
-    ours, theirs = (side["last"]["trials_a_second"] for side in sides)
-    print(f"ratio of the last trials a second: {ours / theirs:.1f}")
+def show_rate(result: dict[str, Any]) -> None:
+    ours, theirs = result["aeroact"], result["KerasTuner"]
+    rows = [
+        [f"{unit}, {when} trials", f"{ours[when][key]:.1f}", f"{theirs[when][key]:.1f}"]
+        for when in ("last", "first")
+        for key, unit in {"trials_a_second": "trials/s", "cpu_ms": "CPU ms a trial"}.items()
+    ]
+    rows += [
+        ["workers", str(result["workers"]), str(THREADS)],
+        ["beats/s", f"{ours['beats_a_second']:,.0f}", "none"],
+        [f"beats/s of {result['many_workers']:,}", f"{ours['beats_a_second_with_many']:,.0f}", ""],
+    ]
+    title = f"Trials that train nothing, served by one chief, {result['trials']:,} done"
+    show(title, ["", "aeroact", "KerasTuner"], rows)
+    ratio = ours["last"]["trials_a_second"] / theirs["last"]["trials_a_second"]
+    print(f"ratio of the last trials a second: {ratio:.1f}")
 
 
-def print_simulations(cases: dict[str, list[dict[str, Any]]], start_up: float) -> None:
-    table = Table(
-        title=f"Step 1 of the paper, {PAPER_TRIALS:,} trials, simulated; "
-        f"a worker starts up in {start_up:.0f} s"
-    )
-    for heading in ("subset", "workers", "chief", "hours", "workers busy", "chief busy"):
-        table.add_column(heading, justify="right")
-    table.add_column("last trial's wait (min)", justify="right")
-    table.add_column("saturated by", justify="right")
-    for pair in zip(*cases.values(), strict=True):
-        for name, case in zip(cases, pair, strict=True):
-            table.add_row(
-                case["subset"],
-                f"{case['workers']:,}",
-                name,
-                f"{case['hours']:.2f}",
-                f"{case['utilisation']:.1%}",
-                f"{case['load']:.1%}",
-                f"{60 * case['straggling_hours']:.1f}",
-                f"{case['saturating_workers']:,.0f}",
-            )
-    print_table(table)
+def show_simulations(cases: list[dict[str, Any]], start_up: float) -> None:
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "subset": lambda case: case["subset"],
+        "workers": lambda case: f"{case['workers']:,}",
+        "chief": lambda case: case["chief"],
+        "hours": lambda case: f"{case['hours']:.2f}" if "hours" in case else "saturated",
+        "workers busy": lambda case: f"{case.get('utilisation', 0):.1%}",
+        "chief busy": lambda case: f"{case['load']:.1%}",
+        "wait for the last (min)": lambda case: f"{60 * case.get('straggling_hours', 0):.1f}",
+        "saturated by": lambda case: f"{case['most_workers']:,}",
+    }
+    rows = [[column(case) for column in columns.values()] for case in cases]
+    title = f"Step 1 of the paper, {PAPER_TRIALS:,} trials, simulated"
+    show(f"{title}; a worker starts up in {start_up:.0f} s", columns, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="may be repeated; else all")
-    parser.add_argument("--overhead-trials", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=20_000, help="of the data of these trials")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--searched", type=int, default=40, help="trials that train")
+    parser.add_argument("--rows", type=int, default=20_000, help="of their data")
+    parser.add_argument("--rounds", type=int, default=2, help="of their search")
     parser.add_argument("--trials", type=int, default=PAPER_TRIALS, help="that train nothing")
-    parser.add_argument("--workers", type=int, default=128, help="that ask for them")
-    parser.add_argument("--window", type=int, default=500, help="trials over which to average")
+    parser.add_argument("--workers", type=int, default=128, help="that ask for these")
+    parser.add_argument("--many", type=int, default=1024, help="workers that beat")
     parser.add_argument("--crews", type=int, nargs="+", default=[16, 128, 512, 2048])
-    parser.add_argument("--start-up", type=float, default=15.0, help="of a simulated worker (s)")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    parts = set(args.part or PARTS)
+    parts, start_up = set(args.part or PARTS), START_UP
 
-    result: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    result: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg()}
     if "overhead" in parts:
-        result["overhead"] = overhead(args.overhead_trials, args.rows, args.rounds)
-        print_overhead(result["overhead"])
+        result["overhead"] = overhead(args.searched, args.rows, args.rounds)
+        show_overhead(result["overhead"])
+        start_up = result["overhead"]["chief and worker"]["start_up"]
     if parts & {"rate", "simulation"}:
-        result["rate"] = rate(args.trials, args.workers, args.window)
-        print_rate(result["rate"])
+        result["rate"] = rate(args.trials, args.workers, args.many)
+        show_rate(result["rate"])
     if "simulation" in parts:
-        result["start_up"] = args.start_up
-        result["simulation"] = simulations(result["rate"], args.crews, args.start_up)
-        print_simulations(result["simulation"], args.start_up)
-    print(f"load of the machine {result['load']:.1f} before, {os.getloadavg()[0]:.1f} after")
+        result["simulation"] = simulations(result["rate"], args.crews, start_up)
+        show_simulations(result["simulation"], start_up)
+    result["load_after"] = os.getloadavg()
+    print(
+        f"load of the machine {result['load'][0]:.1f} before, {result['load_after'][0]:.1f} after"
+    )
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1, default=float) + "\n")
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Slurm (22.05) lets a job with ``--no-kill`` run on without it, until its time is
 left to start a chief, and the other nodes wait in vain. So the workers look after that.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,17 +18,15 @@ def queue_again_if_headless() -> None:
     job = os.environ.get("SLURM_JOB_ID")
     if not job or shutil.which("squeue") is None:
         return
-    known = _slurm("squeue", "--noheader", f"--jobs={job}", "--states=running", "--format=%B|%N")
-    first, _, nodes = known.strip().partition("|")
-    if not nodes or first in _slurm("scontrol", "show", "hostnames", nodes).split():
-        return
-    print(f"Node {first} is lost, and the chief with it: job {job} is queued again", flush=True)
-    if _run("scontrol", "requeue", job).returncode:
-        _run("scancel", job)
-
-
-def _slurm(*command: str) -> str:
-    return _run(*command).stdout
+    # A Slurm that does not answer now is asked again later.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        known = _run("squeue", "-h", f"--jobs={job}", "--states=running", "--format=%B|%N").stdout
+        first, _, nodes = known.strip().partition("|")
+        if not nodes or first in _run("scontrol", "show", "hostnames", nodes).stdout.split():
+            return
+        print(f"Node {first} is lost, and the chief with it: job {job} is queued again", flush=True)
+        if _run("scontrol", "requeue", job).returncode:
+            _run("scancel", job)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
