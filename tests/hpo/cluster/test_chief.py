@@ -714,7 +714,7 @@ def test_a_chief_that_ends_by_an_error_ends_at_once(folder):
         threading.Thread(target=tell, daemon=True).start()
         _, said = chief.communicate(timeout=60)
         assert said.decode() == "too many trials failed\n"
-        assert time.monotonic() - begun < 7
+        assert time.monotonic() - begun < 9
     finally:
         chief.kill()
         chief.wait()
@@ -975,4 +975,4 @@ def test_while_the_chief_does_not_answer_trainings_go_on(folder, employ, slots):
     employ(script, "train", slots)
     assert script.epochs == 60
     # The other epochs take three seconds: at the same time, not after that.
-    assert 4 <= script.took < 6
+    assert 4 <= script.took < 6.5
