@@ -353,7 +353,9 @@ def worker(
     slots: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Trials at a time; by default one with a GPU, else one a core of ours."
+            min=1,
+            help="Trials at a time; by default one if CUDA_VISIBLE_DEVICES names a GPU, else one "
+            "a core of ours.",
         ),
     ] = None,
     step: Annotated[

@@ -436,5 +436,5 @@ def lead(path: Path, settings: dict[str, Any], request: Request, spare: float) -
 def _taken(folder: RunFolder, post: Post | None) -> str:
     who = "another process"
     if post is not None:
-        who = (f"job {post.job} (" if post.job else "a chief (") + f"chief on {post.host})"
+        who = f"job {post.job} (chief on {post.host})" if post.job else f"a chief on {post.host}"
     return f"{folder.path}: {who} works on this run already; this one leaves"

@@ -104,7 +104,8 @@ class Desk:
     now : float
         The time, by a clock that only goes forward (s).
     grace : float
-        Seconds in which what was begun is kept for those who may work on it.
+        Seconds in which what was begun is kept for those who may work on it, and in which nobody
+        is thought to be alone.
     """
 
     def __init__(
@@ -302,6 +303,9 @@ class Desk:
         """
         witnesses, present = self._witnesses[task.name], self._roster.present(now)
         if not present or any(member.name not in witnesses for member in present):
+            return None
+        # Others may yet call in.
+        if now < self._kept_until:
             return None
         name, failure = list(witnesses.items())[-1]
         if failure.killed and self._losses[task.name] < _LOSSES - 1:

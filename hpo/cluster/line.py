@@ -77,6 +77,8 @@ class Line:
             if time.monotonic() - self._worried_at > _WORRY:
                 self._worried_at = time.monotonic()
                 queue_again_if_headless()
+                if stub is None and self._folder.finished:
+                    raise NoChiefError(f"{self._folder.path}: the run is finished")
             if time.monotonic() + _AGAIN > until:
                 raise NoChiefError(f"{self._folder.path}: no chief has answered")
             time.sleep(_AGAIN)

@@ -112,8 +112,11 @@ def _node_address(name: str) -> str:
     if shutil.which("scontrol") is None:
         return name
     asked = ["scontrol", "show", "node", name, "--oneliner"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60).stdout
-    found = re.search(r"\bNodeAddr=(\S+)", said)
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return name
+    found = re.search(r"\bNodeAddr=(\S+)", done.stdout)
     return found[1] if found else name
 
 

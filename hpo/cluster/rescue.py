@@ -16,13 +16,14 @@ def queue_again_if_headless() -> None:
     Where a job must not be queued again, it is ended: it would only burn time.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if not job or shutil.which("squeue") is None:
+    if not job or not (shutil.which("squeue") and shutil.which("scontrol")):
         return
     # A Slurm that does not answer now is asked again later.
     with contextlib.suppress(subprocess.TimeoutExpired):
         known = _run("squeue", "-h", f"--jobs={job}", "--states=running", "--format=%B|%N").stdout
         first, _, nodes = known.strip().partition("|")
-        if not nodes or first in _run("scontrol", "show", "hostnames", nodes).stdout.split():
+        names = _run("scontrol", "show", "hostnames", nodes).stdout.split() if nodes else []
+        if not names or first in names:
             return
         print(f"Node {first} is lost, and the chief with it: job {job} is queued again", flush=True)
         if _run("scontrol", "requeue", job).returncode:

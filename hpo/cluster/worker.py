@@ -98,6 +98,7 @@ class Worker:
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()  # one report at a time
         self._ended = threading.Event()
+        self._trouble: AeroactError | None = None  # that the thread which reports has met
 
     def run(self) -> None:
         """Do trials until the chief has no more.
@@ -165,6 +166,8 @@ class Worker:
                 asked_at = time.monotonic()
 
     def _reported(self, assignment: Assignment, errors: tuple[float, float]) -> bool:
+        if self._trouble is not None:
+            raise self._trouble
         held = self._held[assignment.lease]
         held.curve.append(errors)
         return held.stop
@@ -173,10 +176,15 @@ class Worker:
         """Tell the chief, again and again, how trials get on, and that they do."""
         while not self._ended.wait(_BEAT):
             for held in list(self._held.values()):
-                # The chief may be away: then the next beat tells it.
-                with contextlib.suppress(NoChiefError), self._lock:
-                    if held.lease in self._held and not held.void:
-                        self._tell(held, patience=0.0)
+                try:
+                    with self._lock:
+                        if held.lease in self._held and not held.void:
+                            self._tell(held, patience=0.0)
+                except NoChiefError:
+                    pass  # the next beat tells it
+                except AeroactError as error:
+                    self._trouble = error
+                    return
 
     def _tell(self, held: _Held, patience: float = PATIENCE) -> bool:
         """Report the epochs that the chief does not know, or none: that is a sign of life.
