@@ -411,16 +411,10 @@ def play_workers(
 
 @dataclass(frozen=True)
 class Service:
-    """The time of a chief (s).
+    """The time of a chief (s): for the first and the last trial, evenly in between, and for a beat.
 
-    Attributes
-    ----------
-    first, last : float
-        For a trial with few workers, when none is done and when all are; evenly in between.
-    beat : float
-        For the beat of a worker, which comes every two seconds.
-    member : float
-        By which each of three calls a trial, and a beat, takes longer for each worker.
+    Each worker sends a beat every two seconds. A call, of which a trial has three, may take
+    longer the more workers there are: by `member` for each of them.
     """
 
     first: float
@@ -483,24 +477,10 @@ def simulate(
 
     The chief is one server: who has ended a trial waits its turn, then the chief takes in the
     result and hands out the next. It is slower by what beats take of its time. Workers start
-    together; nothing dies.
+    together, and are ready after `start_up` seconds; nothing dies.
 
-    Parameters
-    ----------
-    lengths : ndarray of float, shape (trials,)
-        What each trial takes a worker (s).
-    workers : int
-        Trials at a time.
-    chief : Service
-        What it needs.
-    start_up : float
-        Seconds until a worker is ready for its first trial.
-
-    Returns
-    -------
-    dict of str to float
-        The ``load`` of the chief; where that is below 1, also ``hours`` in all, ``utilisation`` of
-        workers, and ``straggling_hours`` that they wait on average for the last trial.
+    Returns the `load` of the chief; where that is below 1, also `hours` in all, `utilisation` of
+    workers, and `straggling_hours` that they wait on average for the last trial.
     """
     beats = float(chief.of_beats(workers))
     if beats >= 1:
