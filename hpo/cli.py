@@ -345,8 +345,8 @@ def slurm(
 
 
 @app.command(
-    epilog="Example: KERASTUNER_TUNER_ID=chief aeroact-hpo worker runs/mine, on one machine, and "
-    "aeroact-hpo worker runs/mine on others"
+    epilog="Example: aeroact-hpo worker runs/mine, on as many machines as you like, and on one "
+    "more KERASTUNER_TUNER_ID=chief aeroact-hpo worker runs/mine"
 )
 def worker(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],

@@ -19,6 +19,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-hpo", "step2"),
     ("aeroact-hpo", "plan"),
     ("aeroact-hpo", "status"),
+    ("aeroact-hpo", "slurm"),
+    ("aeroact-hpo", "worker"),
     ("aeroact-export",),
     ("aeroact-export", "bench"),
     ("aeroact-export", "rank"),
