@@ -60,6 +60,8 @@ class _Held:
         Whether the chief wants it to end.
     void : bool
         Whether the trial is this worker's no more.
+    ending : Trial or None
+        Its end, as the chief is to be told, where it has one.
     """
 
     lease: str
@@ -68,6 +70,7 @@ class _Held:
     told: int = 0
     stop: bool = False
     void: bool = False
+    ending: Any = None
 
 
 class Worker:
@@ -125,6 +128,8 @@ class Worker:
         try:
             for outcome in outcomes:
                 self._end(outcome)
+            for held in list(self._held.values()):
+                self._bring(held)
         except NoChiefError:
             raise
         except BaseException as error:
@@ -142,16 +147,16 @@ class Worker:
         while True:
             if time.monotonic() < asked_at + _ASK_AGAIN:
                 # What is running must go on meanwhile.
-                if self._held:
+                if self._busy:
                     yield None
                 else:
                     time.sleep(_ASK_AGAIN)
                 continue
             try:
-                patience = 0.0 if self._held else PATIENCE
+                patience = 0.0 if self._busy else PATIENCE
                 trial = self._line.call("CreateTrial", request, patience).trial
             except NoChiefError:
-                if not self._held:
+                if not self._busy:
                     raise
                 asked_at = time.monotonic()
                 continue
@@ -165,6 +170,11 @@ class Worker:
             else:
                 asked_at = time.monotonic()
 
+    @property
+    def _busy(self) -> bool:
+        """Whether a training is running, which must not wait for the chief."""
+        return any(held.ending is None for held in list(self._held.values()))
+
     def _reported(self, assignment: Assignment, errors: tuple[float, float]) -> bool:
         if self._trouble is not None:
             raise self._trouble
@@ -177,6 +187,9 @@ class Worker:
         while not self._ended.wait(_BEAT):
             for held in list(self._held.values()):
                 try:
+                    if held.ending is not None:
+                        self._bring(held, patience=0.0)
+                        continue
                     with self._lock:
                         if held.lease in self._held and not held.void:
                             self._tell(held, patience=0.0)
@@ -210,16 +223,28 @@ class Worker:
     def _end(self, outcome: Outcome[Assignment, History]) -> None:
         """Bring a trial's end to the chief."""
         held = self._held[outcome.task.lease]
+        if outcome.result is not None:
+            held.ending = wire.result_message(held.lease, outcome.result)
+        else:
+            say(f"trial {held.task.name} failed: {outcome.message}")
+            status = wire.Status.INVALID if outcome.killed else wire.Status.FAILED
+            held.ending = wire.reason_message(held.lease, status, outcome.message)
+        try:
+            self._bring(held, 0.0 if self._busy else PATIENCE)
+        except NoChiefError:
+            # Others are at work, and answered by this thread: the next beat brings it.
+            if not self._busy:
+                raise
+
+    def _bring(self, held: _Held, patience: float = PATIENCE) -> None:
+        """Tell the chief of an end."""
         with self._lock:
-            if outcome.result is not None:
-                message = wire.result_message(held.lease, outcome.result)
-            else:
-                say(f"trial {held.task.name} failed: {outcome.message}")
-                status = wire.Status.INVALID if outcome.killed else wire.Status.FAILED
-                message = wire.reason_message(held.lease, status, outcome.message)
-            while not held.void and self._tell(held):
+            if held.lease not in self._held:
+                return
+            request = service.EndTrialRequest(trial=held.ending)
+            while not held.void and self._tell(held, patience):
                 try:
-                    self._line.call("EndTrial", service.EndTrialRequest(trial=message))
+                    self._line.call("EndTrial", request, patience)
                     break
                 except grpc.RpcError as error:
                     held.told = _known(error)
@@ -227,6 +252,10 @@ class Worker:
 
     def _give_back(self, why: str) -> None:
         """Tell the chief, if it is there, that others may have what is not done."""
+        with contextlib.suppress(AeroactError):
+            for held in list(self._held.values()):
+                if held.ending is not None:
+                    self._bring(held, patience=0.0)
         with contextlib.suppress(NoChiefError, grpc.RpcError), self._lock:
             for held in self._held.values():
                 message = wire.reason_message(held.lease, wire.Status.INVALID, why, leaving=True)

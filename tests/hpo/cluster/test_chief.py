@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -762,6 +762,12 @@ def train(task, report):
             break
     return Tried(val_mse, val_mse)
 
+def train_one_longer(task, report):
+    for epoch in range(60 if task.name == "1" else 5):
+        time.sleep(0.05)
+        report((epoch, epoch))
+    return Tried([float(k) for k in range(epoch + 1)], [float(k) for k in range(epoch + 1)])
+
 def find_the_disk_full(task, report):
     if task.name == "1":
         train(task, report)
@@ -976,3 +982,25 @@ def test_while_the_chief_does_not_answer_trainings_go_on(folder, employ, slots):
     assert script.epochs == 60
     # The other epochs take three seconds: at the same time, not after that.
     assert 4 <= script.took < 6.5
+
+
+def test_the_end_of_one_trial_does_not_hold_up_another_while_the_chief_is_away(folder, employ):
+    """Nor does it use up the time that the other may take."""
+    folder.change(Project(trial_timeout=5))
+
+    class Away(Script):
+        """Does not answer for eight seconds from the end of the first trial on."""
+
+        gone = 0.0
+        results: ClassVar[dict[str, int]] = {}
+
+        def EndTrial(self, request: Any, context: Any) -> Any:
+            self.gone = self.gone or time.monotonic()
+            if time.monotonic() - self.gone < 8:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+            self.results[request.trial.trial_id] = request.trial.status
+            return super().EndTrial(request, context)
+
+    script = Away(folder, 2)
+    employ(script, "train_one_longer", slots=2)
+    assert script.results == dict.fromkeys(["1/0/n/0", "1/1/n/1"], wire.Status.COMPLETED)
