@@ -74,45 +74,19 @@ def ours(trials: int, epochs: int) -> dict[str, Any]:
 
 def kerastuner(trials: int, epochs: int) -> dict[str, Any]:
     """Measure the same of KerasTuner's RandomSearch oracle, without any process around it."""
-    import keras_tuner
-    from keras_tuner.engine.trial import TrialStatus
+    from kerastuner_oracle import RandomOracle
 
-    class Oracle(keras_tuner.oracles.RandomSearchOracle):
-        writes = False
-
-        def save(self) -> None:
-            if self.writes:
-                super().save()
-
-        def _save_trial(self, trial: Any) -> None:
-            if self.writes:
-                super()._save_trial(trial)
-
-    oracle = Oracle(
-        objective=keras_tuner.Objective("val_loss", "min"),
-        max_trials=trials + 1,
-        hyperparameters=Project(max_params=None).space.declare(),
-        seed=1,
-    )
-    oracle.verbose = 0
-
-    def run_one(n_epochs: int) -> None:
-        trial = oracle.create_trial("worker")
-        for epoch in range(n_epochs):
-            oracle.update_trial(trial.trial_id, {"val_loss": 0.1}, step=epoch)
-        trial.status = TrialStatus.COMPLETED
-        oracle.end_trial(trial)
-
+    oracle = RandomOracle(trials + 1, writes=False)
     with tempfile.TemporaryDirectory() as name:
         oracle._set_project_dir(name, "search")
         with progress("KerasTuner's trials", trials) as show:
             for k in range(trials - LAST):
-                run_one(1)
+                oracle.complete_one("worker")
                 show(k + 1)
             oracle.writes = True
             started = time.process_time()
             for k in range(LAST):
-                run_one(1)
+                oracle.complete_one("worker")
                 show(trials - LAST + k + 1)
             spent = time.process_time() - started
     return {"last_ms": 1e3 * spent / LAST, "files": 3 * trials}

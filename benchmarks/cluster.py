@@ -268,20 +268,11 @@ def kerastuners_chief(trials: int, pipe: Connection) -> None:
     from concurrent import futures
 
     import grpc
-    import keras_tuner
-    from keras_tuner.engine.trial import TrialStatus
     from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
+    from kerastuner_oracle import RandomOracle
 
-    class Oracle(keras_tuner.oracles.RandomSearchOracle):
-        writes, ends = True, Ends()
-
-        def save(self) -> None:
-            if self.writes:
-                super().save()
-
-        def _save_trial(self, trial: Any) -> None:
-            if self.writes:
-                super()._save_trial(trial)
+    class Oracle(RandomOracle):
+        ends = Ends()
 
         def end_trial(self, trial: Any) -> None:
             super().end_trial(trial)
@@ -290,10 +281,7 @@ def kerastuners_chief(trials: int, pipe: Connection) -> None:
     def bring_to(done: int) -> None:
         oracle.writes, oracle.max_trials = False, done
         while len(oracle.trials) < done:
-            trial = oracle.create_trial("nobody")
-            oracle.update_trial(trial.trial_id, {"val_loss": 0.1})
-            trial.status = TrialStatus.COMPLETED
-            oracle.end_trial(trial)
+            oracle.complete_one("nobody")
         oracle.tuner_ids.clear()
         oracle.writes, oracle.ends = True, Ends()
 
@@ -311,10 +299,7 @@ def kerastuners_chief(trials: int, pipe: Connection) -> None:
         server.stop(grace=1).wait()
         return oracle.ends.between(THREADS, THREADS + THEIR_WINDOW)
 
-    space = Project(max_params=None).space.declare()
-    objective = keras_tuner.Objective("val_loss", "min")
-    oracle = Oracle(objective=objective, hyperparameters=space, seed=1)
-    oracle.verbose = 0
+    oracle = Oracle(trials, writes=False)
     # It prints twenty numbers, left over from somebody's debugging, for each trial that ends.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         for done in (0, trials - THEIR_WINDOW - THREADS):

@@ -326,8 +326,7 @@ def slurm(
     from aeroact.hpo.folder import RunFolder
     from aeroact.hpo.run import begin
 
-    of_slurm = {name: asked[name] for name in batch.Job.model_fields if name in asked}
-    of_slurm = {name: value for name, value in of_slurm.items() if value is not None}
+    of_slurm = {name: v for name in batch.Job.model_fields if (v := asked.get(name)) is not None}
     job = checked(batch.Job, (read_settings(config, "slurm") if config else {}) | of_slurm)
     begin(folder, settings, frozenset({1, 2}))
     run = RunFolder(folder)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 COMMANDS = Path(sys.executable).parent
@@ -14,6 +15,13 @@ def run_command(
     """Run a command: name and arguments in, what it said out."""
     command = [str(COMMANDS / str(args[0])), *map(str, args[1:])]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
+
+
+def search(data: Path, out: Path, options: Sequence[str]) -> Path:
+    """Run a search by processes of this machine; returns its folder."""
+    done = run_command("aeroact-hpo", "run", "--data", data, "--out", out, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
 
 
 def fails(*args: str | Path) -> str:

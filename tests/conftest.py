@@ -68,12 +68,7 @@ def dataset_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(dataset_file, tmp_path_factory) -> Path:
     """The folder of a small search, done by the command."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    done = commands.run_command(
-        "aeroact-hpo", "run", "--data", dataset_file, "--out", folder, *SMALL_SEARCH
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return commands.search(dataset_file, tmp_path_factory.mktemp("runs") / "small", SMALL_SEARCH)
 
 
 @pytest.fixture(scope="session")

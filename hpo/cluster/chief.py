@@ -10,11 +10,10 @@ import json
 import os
 import queue
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,13 @@ from aeroact.hpo.cluster.line import answers
 from aeroact.hpo.cluster.post import Post, new_secret
 from aeroact.hpo.cluster.protos import service, service_grpc
 from aeroact.hpo.cluster.roster import Roster
-from aeroact.hpo.crew import Hire
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.run import Request, Result, run
 from aeroact.hpo.training import History
 from aeroact.hpo.workers import Listener, Outcome
 
 _TICK = 1.0  # s between looks at what is lost
+_LOOK = 0.25  # s between them while calls come in: a look takes longer, the more workers there are
 _STATE = 5.0  # s between two states for `aeroact-hpo status`
 _BUSY = 10.0  # s that a call waits to be answered
 _GOODBYE = 3.0  # s that workers have to hear that all is done
@@ -119,7 +118,7 @@ class Chief:
         last = self._heard_at = time.monotonic()
         self.roster.pardon(last - self._idle_since)
         self._grace, self.tried = 0.0, True
-        call = None
+        call, looked_at = None, 0.0
         try:
             while not desk.finished:
                 call = self._next_call()
@@ -129,14 +128,17 @@ class Chief:
                     desk.pardon(now - last)
                     self.roster.pardon(now - last)
                 last = now
-                outcomes = desk.tick(now, time.time())
+                looks = call is None or now - looked_at > _LOOK
+                outcomes = desk.tick(now, time.time()) if looks else []
                 reply = self._answer(call, desk, outcomes) if call else None
                 for outcome in outcomes:
                     self.finished += 1
                     yield outcome
                 if call and reply is not None:
                     call.reply.set_result(reply)
-                self._look_around(desk, now)
+                if looks or self._stop_at is not None:
+                    looked_at = now
+                    self._look_around(desk, now)
         finally:
             self._desk, self._idle_since = None, time.monotonic()
             if call and not call.reply.done():
@@ -419,9 +421,8 @@ def lead(path: Path, settings: dict[str, Any], request: Request, spare: float) -
             yield chief
 
     signal.signal(signal.SIGUSR1, run_out)
-    hire_chief: Hire = hire
     try:
-        return run(path, settings, Request(**vars(request) | {"hire": hire_chief}))
+        return run(path, settings, replace(request, hire=hire))
     except OutOfTimeError as error:
         if any(chief.tried and not chief.finished for chief in chiefs):
             raise AeroactError(
@@ -429,8 +430,6 @@ def lead(path: Path, settings: dict[str, Any], request: Request, spare: float) -
                 "or epochs"
             ) from None
         raise
-    finally:
-        sys.stdout.flush()
 
 
 def _taken(folder: RunFolder, post: Post | None) -> str:

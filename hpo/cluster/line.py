@@ -46,7 +46,7 @@ class Line:
         self._address = os.environ.get("KERASTUNER_ORACLE_IP")
         self._port = place.chief_port()
         self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
+        self._stub: Any = None
         self._post: Post | None = None
         self._broken = True
         self._worried_at = time.monotonic()
@@ -63,7 +63,7 @@ class Line:
         """
         until = time.monotonic() + patience
         while True:
-            stub = self._stub()
+            stub = self._find_chief()
             if stub is not None:
                 try:
                     answer = getattr(stub, method)(request, timeout=_DEADLINE)
@@ -83,11 +83,11 @@ class Line:
                 raise NoChiefError(f"{self._folder.path}: no chief has answered")
             time.sleep(_AGAIN)
 
-    def _stub(self) -> Any:
+    def _find_chief(self) -> Any:
         """Return a stub for the chief that is there now, if any."""
         with self._lock:
-            if not self._broken and self._channel is not None:
-                return service_grpc.OracleStub(self._channel)
+            if not self._broken and self._stub is not None:
+                return self._stub
             self._broken = False
             post = Post.read(self._folder)
             # While another job's chief works on this run, ours is yet to come.
@@ -97,14 +97,12 @@ class Line:
                 address, port = self._address or post.address, self._port or post.port
                 post = replace(post, address=address, port=port)
             if post != self._post:
-                # The one before is not closed: another thread may be in the middle of a call.
-                self._channel, self._post = None, post
+                # The channel before is not closed: another thread may be in the middle of a call.
+                self._stub, self._post = None, post
                 if post is not None:
-                    self._channel = _channel(post)
+                    self._stub = service_grpc.OracleStub(_channel(post))
                     place.note_chief(post.address, post.port)
-            if self._channel is None:
-                return None
-            return service_grpc.OracleStub(self._channel)
+            return self._stub
 
 
 def _channel(post: Post) -> grpc.Channel:

@@ -23,9 +23,4 @@ SEARCH = [
 @pytest.fixture(scope="session")
 def undisturbed(dataset_file, tmp_path_factory) -> Path:
     """The run that every search on the cluster must come to, made by processes here."""
-    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    done = commands.run_command(
-        "aeroact-hpo", "run", "--data", dataset_file, "--out", folder, *SEARCH
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return commands.search(dataset_file, tmp_path_factory.mktemp("runs") / "undisturbed", SEARCH)

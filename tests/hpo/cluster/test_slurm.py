@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aeroact.hpo.cluster.desk import LEASE
+from tests import commands
 from tests.commands import run_command
 from tests.hpo.cluster.conftest import SEARCH
 from tests.slurm_cluster import SlurmCluster
@@ -189,26 +190,19 @@ def test_a_killed_chief_comes_back_and_no_trial_is_lost_or_counted_twice(submit,
 
 
 @pytest.mark.slow
-def test_when_a_node_goes_down_the_others_go_on(submit, undisturbed, slurm):
+@pytest.mark.parametrize(
+    ("node", "seconds"),
+    [pytest.param("n2", 150, id="a node"), pytest.param("n1", 300, id="that of the chief")],
+)
+def test_when_a_node_goes_down_the_others_go_on(node, seconds, submit, undisturbed, slurm):
+    """Without the chief's, Slurm queues the job again."""
     search = submit("--nodes=2", "--gpus-per-node=1")
     search.until(lambda: search.ended() >= 1)
-    slurm.kill_node("n2")
+    slurm.kill_node(node)
     try:
-        search.wait()
+        search.wait(seconds=seconds)
     finally:
-        slurm.revive_node("n2")
-    search.assert_undisturbed(undisturbed)
-
-
-@pytest.mark.slow
-def test_when_the_node_of_the_chief_goes_down_the_job_is_queued_again(submit, undisturbed, slurm):
-    search = submit("--nodes=2", "--gpus-per-node=1")
-    search.until(lambda: search.ended() >= 1)
-    slurm.kill_node("n1")
-    try:
-        search.wait(seconds=300)
-    finally:
-        slurm.revive_node("n1")
+        slurm.revive_node(node)
     search.assert_undisturbed(undisturbed)
 
 
@@ -220,18 +214,8 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(submit, dataset
     search = submit("--gpus-per-node=1", "--time=1", f"--config={config}", *longer)
     search.wait(seconds=500)
     assert "The time is over; the job is put into the queue again" in search.said()
-    done = run_command(
-        "aeroact-hpo",
-        "run",
-        "--data",
-        dataset_file,
-        "--out",
-        tmp_path / "at once",
-        *SEARCH,
-        *longer,
-    )
-    assert done.returncode == 0
-    search.assert_undisturbed(tmp_path / "at once")
+    at_once = commands.search(dataset_file, tmp_path / "at once", [*SEARCH, *longer])
+    search.assert_undisturbed(at_once)
 
 
 BAD_GPU = """
