@@ -1,9 +1,15 @@
 """TensorFlow and Keras, imported late, with nothing on the terminal but real trouble."""
 
+import contextlib
 import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+
+# Keras imports these for parts of it that we do not use, where they are installed: a quarter
+# of the time that a process needs to begin.
+_UNUSED = ("matplotlib", "sklearn")
 
 
 def load_backend() -> None:
@@ -21,7 +27,8 @@ def load_backend() -> None:
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            with _hidden(*_UNUSED):
+                import tensorflow  # noqa: F401
         except ImportError:
             held.seek(0)
             os.write(terminal, held.read())
@@ -29,6 +36,18 @@ def load_backend() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+@contextlib.contextmanager
+def _hidden(*packages: str) -> Iterator[None]:
+    """Let packages seem not to be installed, unless they are in use already."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def load_single_threaded() -> None:

@@ -1,5 +1,6 @@
 """The search space: multilayer perceptrons of 1 to 20 layers, each width chosen freely."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -89,12 +90,13 @@ class Space:
         Yields
         ------
         Candidate
-            Until a million draws in a row bring nothing new: then the space is exhausted.
+            Until all are drawn, or a million draws in a row bring nothing new: then the space,
+            as far as networks are small enough, is exhausted.
         """
         rng = np.random.default_rng([seed, 0xA2C])
         seen: set[Candidate] = set()
         draws = 0
-        while draws < _MAX_DRAWS:
+        while draws < _MAX_DRAWS and len(seen) < self._combinations:
             depth = rng.integers(self.min_layers, self.max_layers + 1)
             widths = tuple(int(width) for width in rng.choice(self.widths, depth))
             rate = float(rng.choice(self.learning_rates)) if self.learning_rates else None
@@ -105,6 +107,14 @@ class Space:
                 seen.add(candidate)
                 draws = 0
                 yield candidate
+
+    @property
+    def _combinations(self) -> int:
+        """How many networks there are, too large ones included."""
+        depths = range(self.min_layers, self.max_layers + 1)
+        architectures = sum(len(set(self.widths)) ** depth for depth in depths)
+        varied = (len(set(choices)) or 1 for choices in (self.learning_rates, self.batch_sizes))
+        return architectures * math.prod(varied)
 
     def declare(
         self, hp: "keras_tuner.HyperParameters | None" = None

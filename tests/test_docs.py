@@ -28,7 +28,18 @@ def test_the_index_lists_every_page() -> None:
         assert page == "README.md" or f"({page})" in index
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p not in {"README.md", "cluster.md"}])
+# README.md's tour has the commands that matter most.
+SLOW = {"export.md", "fortran.md", "planning.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
+        for page in PAGES
+        if page not in {"README.md", "cluster.md"}
+    ],
+)
 def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
     if page == "fortran.md" and not (shutil.which("gfortran") and shutil.which("cmake")):
         pytest.skip("needs a Fortran compiler and CMake: apt-get install gfortran cmake make")
@@ -39,6 +50,7 @@ def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:
     assert_runs((DOCS / page).read_text(), tmp_path)
 
 
+@pytest.mark.slow
 def test_what_the_page_on_clusters_says_can_be_run(slurm, tmp_path: Path) -> None:
     try:
         assert_runs((DOCS / "cluster.md").read_text(), tmp_path, slurm.env)

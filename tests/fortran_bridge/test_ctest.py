@@ -15,7 +15,10 @@ needs_compiler = pytest.mark.skipif(
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize(
+    "flags",
+    [pytest.param(f, marks=pytest.mark.slow if f == "e3sm-debug" else ()) for f in FLAGS],
+)
 def test_ctest(build_with, flags):
     folder = build_with(flags)
     output = run("ctest", "--test-dir", folder, "--output-on-failure", "--parallel", 2)

@@ -109,7 +109,7 @@ def test_status_without_a_run_says_so(tmp_path):
     assert "no run is here" in fails("aeroact-hpo", "status", tmp_path)
 
 
-@pytest.mark.parametrize("rule", ["median", "asha"])
+@pytest.mark.parametrize("rule", ["median", pytest.param("asha", marks=pytest.mark.slow)])
 def test_pruning_gives_the_same_table_for_any_number_of_workers(rule, dataset_file, tmp_path):
     options = [*SMALL, "--trials=24", "--epochs=20", "--learning-rate=0.003", f"--prune={rule}"]
     for workers in (1, 3):
@@ -126,6 +126,7 @@ def test_pruning_gives_the_same_table_for_any_number_of_workers(rule, dataset_fi
     assert spent == {row["trial"]: int(row["epochs"]) for row in one}
 
 
+@pytest.mark.slow
 def test_hyperband_that_was_killed_goes_on_as_if_it_had_not_been(dataset_file, tmp_path):
     """With one worker, an adaptive search is a function of its seed, too."""
     options = [*SMALL, "--trials=14", "--epochs=9", "--algorithm=hyperband", "--workers=1"]
@@ -166,6 +167,7 @@ def test_a_small_space_ends_step1_with_a_word(dataset_file, tmp_path):
     assert len(table(tmp_path / "run" / "step1.csv")) == 2
 
 
+@pytest.mark.slow
 def test_a_pilot_is_continued_and_says_when_it_is_too_small(dataset_file, tmp_path):
     out = tmp_path / "pilot"
     command = ["plan", "--data", dataset_file, "--out", out, "--pilot-trials=3", "--epochs=2"]

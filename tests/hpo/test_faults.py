@@ -45,6 +45,7 @@ def test_a_loss_that_is_no_number_is_recorded_and_the_search_goes_on(dataset_fil
     assert " in Step 1: DivergedError: the loss became" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_fit_into_memory_is_recorded(dataset_file, space, tmp_path):
     space.write_text("widths = [8, 300_000]\nmin_layers = 2\n")
     options = [f"--config={space}", "--preset=paper", "--trials=4", "--max-failed=1"]
@@ -57,6 +58,7 @@ def test_a_network_that_does_not_fit_into_memory_is_recorded(dataset_file, space
     assert "Unable to allocate" in huge["message"]
 
 
+@pytest.mark.slow
 def test_a_training_that_takes_too_long_is_given_up(dataset_file, space, tmp_path):
     space.write_text("widths = [8, 8_000]\nmin_layers = 2\n")
     options = ["--preset=paper", f"--config={space}", "--trials=4", "--trial-timeout=15"]
@@ -68,6 +70,7 @@ def test_a_training_that_takes_too_long_is_given_up(dataset_file, space, tmp_pat
     assert rows["8000, 8000"]["message"] == "it took more than 15 s"
 
 
+@pytest.mark.slow
 def test_a_search_most_of_whose_trials_fail_stops_and_can_try_them_again(
     dataset_file, space, tmp_path
 ):
@@ -128,6 +131,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_done_again(
     _assert_same_tables(tmp_path, finished_run)
 
 
+@pytest.mark.slow
 def test_a_search_killed_at_random_moments_comes_to_the_same_tables(
     finished_run, dataset_file, small_search, tmp_path
 ):

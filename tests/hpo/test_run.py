@@ -105,8 +105,11 @@ def test_the_result_does_not_depend_on_the_number_of_workers(
 
 @pytest.mark.parametrize(
     ("how", "after"),
-    [(signal.SIGINT, 2), (signal.SIGKILL, 3), (signal.SIGKILL, 6)],
-    ids=["Ctrl-C in Step 1", "kill -9 in Step 1", "kill -9 in Step 2"],
+    [
+        pytest.param(signal.SIGINT, 2, id="Ctrl-C in Step 1", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 3, id="kill -9 in Step 1"),
+        pytest.param(signal.SIGKILL, 6, id="kill -9 in Step 2", marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_goes_on_where_it_was(
     how, after, finished_run, dataset_file, small_search, run_command, tmp_path
@@ -167,6 +170,7 @@ def test_a_second_process_on_the_same_run_is_sent_away(
     assert "another process is working here" in second.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_costs_no_trial(
     finished_run, dataset_file, small_search, run_command, tmp_path
 ):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import hashlib
 from aeroact import states
@@ -17,6 +19,7 @@ print(hashlib.sha256(answer.fn_kinetic.tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_compiled_now_and_loaded_from_the_cache_agree_to_the_last_bit(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     sums = []

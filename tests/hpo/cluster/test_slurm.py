@@ -138,6 +138,7 @@ def test_a_gpu_for_each_worker_none_for_the_chief_and_the_tables_of_a_laptop(sub
     assert "Step 2, retraining: 3 of 3" in search.command("status", search.folder)
 
 
+@pytest.mark.slow
 def test_cores_instead_of_gpus_and_step2_as_a_job_of_its_own(submit, undisturbed):
     """A third job for the same run says that the first is at it, and leaves."""
     search = submit("--workers-per-node=2", "--two-jobs")
@@ -156,6 +157,7 @@ def test_cores_instead_of_gpus_and_step2_as_a_job_of_its_own(submit, undisturbed
     search.assert_undisturbed(undisturbed)
 
 
+@pytest.mark.slow
 def test_the_trials_of_killed_workers_are_done_by_another(submit, undisturbed):
     """One is killed itself, of the other only the process that trains."""
     search = submit("--nodes=2", "--gpus-per-node=1")
