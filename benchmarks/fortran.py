@@ -49,6 +49,7 @@ from aeroact.normalization import fit
 from aeroact.physics.arg2000 import arg2000
 from aeroact.schema import N_OUTPUTS, split_state
 from aeroact.states import sample_rows
+from aeroact.timing import ROUNDS, Timing, clock_mhz, in_turn, one_core, processor
 
 ROOT = Path(__file__).resolve().parents[1]
 BRIDGE, DRIVERS = ROOT / "fortran_bridge", ROOT / "benchmarks" / "fortran"
@@ -81,7 +82,7 @@ PEERS = {
 Case = tuple[str, int, str]
 """Network, states a call and contender."""
 
-Timings = dict[Case, bench.Timing]
+Timings = dict[Case, Timing]
 """Microseconds a call, or in a GCM a point."""
 
 
@@ -301,12 +302,12 @@ def time_all(title: str, contenders: Mapping[Case, list[Contender]]) -> Timings:
     }
     calls = {key: calls_a_millisecond(copy) for key, copy in copies.items()}
     work = {key: partial(copy, calls[key]) for key, copy in copies.items()}
-    with progress(title, bench.ROUNDS) as done:
-        seconds = bench.in_turn(work, done, time.thread_time)
+    with progress(title, ROUNDS) as done:
+        seconds = in_turn(work, done, time.thread_time)
     taken: dict[Case, list[float]] = {case: [] for case in contenders}
     for key, turns in seconds.items():
         taken[key[1]] += [turn / calls[key] for turn in turns]
-    return {case: bench.Timing.of(turns, 1e6) for case, turns in taken.items()}
+    return {case: Timing.of(turns, 1e6) for case, turns in taken.items()}
 
 
 def checked(contender: Contender, fn: NDArray[np.floating], case: object) -> Contender:
@@ -405,8 +406,8 @@ def time_gcm(gcm: Path, bridge: Path, bundles: Iterable[Path], ort: str, title: 
     }
 
 
-def _divided(timing: bench.Timing, by: int) -> bench.Timing:
-    return bench.Timing(timing.median / by, timing.lower / by, timing.upper / by)
+def _divided(timing: Timing, by: int) -> Timing:
+    return Timing(timing.median / by, timing.lower / by, timing.upper / by)
 
 
 def show(title: str, timings: Timings, reference: str, unit: str = "us a call") -> None:
@@ -507,7 +508,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
 
     cores = len(os.sched_getaffinity(0))
     # From the start, for the threads of every library inherit it.
-    with bench.one_core() as core:
+    with one_core() as core:
         fast = libraries[FAST][0]
         timings = {
             "bridge": time_bridge(c, fast, networks, x, ort),
@@ -518,7 +519,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
             flags: time_gcm(gcm, bridge, bundles, ort, f"GCM, {flags.split()[0]}")
             for flags, (bridge, gcm) in libraries.items()
         }
-        clock = bench.clock_mhz(core)
+        clock = clock_mhz(core)
 
     show("Bridge", timings["bridge"], C_CALL)
     show("Native kernel", timings["kernel"], C_CALL)
@@ -540,7 +541,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
             asked = "import torch; print(torch.__version__)"
             versions["torch"] = run(options.torch, "-c", asked).strip()
         content = {
-            "machine": asdict(bench.Machine(bench.processor(), clock, cores, versions)),
+            "machine": asdict(bench.Machine(processor(), clock, cores, versions)),
             "load": os.getloadavg()[0],
             "missing": missing,
             "verdicts": claims,

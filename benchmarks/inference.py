@@ -49,13 +49,14 @@ from aeroact.export.bundle import WEIGHTS_FILE
 from aeroact.export.convert import clip_bounds, layers_of, scaled, to_onnx
 from aeroact.export.layers import HIDDEN, OUTPUT, Layer, Layers, params, widths
 from aeroact.export.parity import MAX_DIFFERENCE
-from aeroact.export.run import load_network, networks
+from aeroact.export.run import networks
 from aeroact.hpo.backend import load_single_threaded
 from aeroact.hpo.folder import RunFolder
-from aeroact.hpo.network import initial_weights
+from aeroact.hpo.network import initial_weights, load
 from aeroact.normalization import Normalization, fit
 from aeroact.schema import N_INPUTS, N_OUTPUTS
 from aeroact.states import sample_rows
+from aeroact.timing import ROUNDS, Timing, clock_mhz, in_turn, one_core, processor
 
 if TYPE_CHECKING:
     import keras
@@ -125,7 +126,8 @@ def read(path: Path) -> Iterator[Network]:
         return
     folder = RunFolder(path)
     for trial in networks(folder):
-        layers, normalization = layers_of(load_network(folder, trial)), folder.normalization()
+        layers = layers_of(load(folder.model(trial.name)))
+        normalization = folder.normalization()
         onnx = to_onnx(layers, normalization, {})
         yield network_of(f"{path.name}/{trial.name}", onnx, layers, normalization)
 
@@ -342,7 +344,7 @@ def versions() -> dict[str, str]:
 
 
 def show(
-    network: Network, timings: dict[tuple[str, str, int], bench.Timing], missing: dict[str, str]
+    network: Network, timings: dict[tuple[str, str, int], Timing], missing: dict[str, str]
 ) -> None:
     """Print microseconds a sample, and how many times those of ONNX Runtime they are."""
     table = Table(
@@ -374,22 +376,22 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     cores = len(os.sched_getaffinity(0))
     # From the start, for the threads of every library inherit it.
-    with bench.one_core() as core:
+    with one_core() as core:
         load_single_threaded()
         chosen = [n for path in options.paths for n in read(path)] or list(random_networks())
         x = sample_rows(0, max(bench.BATCHES), SEED).astype(np.float32)
         work, missing = prepare(chosen, x)
-        with progress("rounds", bench.ROUNDS) as done:
-            seconds = bench.in_turn(work, done)
-        clock = bench.clock_mhz(core)
-    timings = {key: bench.Timing.of(taken, 1e6 / key[2]) for key, taken in seconds.items()}
+        with progress("rounds", ROUNDS) as done:
+            seconds = in_turn(work, done)
+        clock = clock_mhz(core)
+    timings = {key: Timing.of(taken, 1e6 / key[2]) for key, taken in seconds.items()}
 
     for network in chosen:
         show(network, timings, missing)
     for name, reason in missing.items():
         print(f"{name}: {reason}")
     if options.json:
-        machine = bench.Machine(bench.processor(), clock, cores, versions())
+        machine = bench.Machine(processor(), clock, cores, versions())
         content = {
             "machine": asdict(machine),
             "load": os.getloadavg()[0],

@@ -15,9 +15,10 @@ from rich.table import Table
 from aeroact.console import print_table
 from aeroact.export import optimize
 from aeroact.export.convert import layers_of
-from aeroact.export.holdout import Holdout
-from aeroact.export.run import load_network, networks
+from aeroact.export.run import networks
+from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
+from aeroact.hpo.holdout import Holdout
 
 STATES = 100_000
 
@@ -41,7 +42,7 @@ def main() -> None:
     table.add_column("", no_wrap=True)
     results = {}
     for trial in networks(folder):
-        layers = layers_of(load_network(folder, trial))
+        layers = layers_of(network.load(folder.model(trial.name)))
         variants = optimize.try_all(layers, normalization, {}, x, fn, training, batch=options.batch)
         records = results[trial.name] = optimize.records(variants)
         for record in records:

@@ -1,8 +1,4 @@
-"""Time emulators, and ARG2000 beside them, on one core in one run.
-
-Times of different runs are not to be compared, ratios are: the clock of a shared
-machine wanders. So everything that is compared is timed in turn, round after round,
-and the median of the rounds counts.
+"""Time emulators, and ARG2000 beside them, on one core in one run; the median counts.
 
 What is timed is ONNX Runtime's own call, one thread, without any check of ours around
 it; of ARG2000 the compiled kernel alone. The limit of the core is the rate at which
@@ -12,64 +8,24 @@ the emulators' own arithmetic, and no other product in reach of Python is faster
 
 import os
 import platform
-import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeroact import timing
 from aeroact.console import Progress
 from aeroact.errors import AeroactError
-from aeroact.physics.arg2000 import Activation, arg2000, prepared
-from aeroact.schema import split_state
+from aeroact.timing import Repeated, Timing, Work
 from aeroact.zoo import Emulator
 
 BATCHES = (1, 16, 128, 1024)
 """States a call: one column of a model, a few, a chunk of columns, all that a rank has."""
 
-ROUNDS = 31
-"""Turns that everything gets, unless it is too slow for them."""
-
-S4_SAMPLES, S4_BATCH, S4_REPETITIONS = 100_000, 1024, 10
-"""Figure S4 of Yu et al. (2024)."""
-
-# Seconds of work in a turn, which the clock must resolve, and in all turns of one thing
-# together: what takes longer gets fewer turns, one at least.
-_TURN, _SHARE = 3e-3, 1.5
-
-_ARG2000_STATES = 4096
 _MATRIX = 256
-
-Work = Callable[[], object]
-Name = TypeVar("Name", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time over the turns: the median and the middle half."""
-
-    median: float
-    lower: float
-    upper: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[float], scale: float) -> "Timing":
-        """Return the timing of calls that took some seconds each, in other units."""
-        median, lower, upper = np.percentile(np.multiply(seconds, scale), (50, 25, 75)).tolist()
-        return cls(median, lower, upper)
-
-
-@dataclass(frozen=True)
-class Repeated(Timing):
-    """Time over repetitions, with their mean and standard deviation (ddof = 1)."""
-
-    mean: float
-    std: float
 
 
 @dataclass(frozen=True)
@@ -131,7 +87,7 @@ class Report:
             for name, timings in self.timings.items()
         }
         timings = {
-            name: {str(batch): asdict(timing) for batch, timing in timings.items()}
+            name: {str(batch): asdict(t) for batch, t in timings.items()}
             for name, timings in self.timings.items()
         }
         return {**asdict(self), "timings": timings, "multiples_of_arg2000": multiples}
@@ -139,7 +95,7 @@ class Report:
 
 def units(figure_s4: bool = True) -> int:
     """Return how many units of progress `measure` reports."""
-    return ROUNDS + (S4_REPETITIONS if figure_s4 else 0)
+    return timing.ROUNDS + (timing.S4_REPETITIONS if figure_s4 else 0)
 
 
 def measure(
@@ -174,137 +130,34 @@ def measure(
     if min(batches, default=0) < 1:
         raise AeroactError(f"batches {list(batches)}: a batch needs at least one state")
     sessions = {name: Emulator(content).session for name, content in emulators.items()}
-    work: dict[Hashable, Work] = {"ARG2000": arg2000_kernel(x), "product": _matrix_product()}
+    work: dict[Hashable, Work] = {"ARG2000": timing.arg2000_kernel(x), "product": _matrix_product()}
     for name, session in sessions.items():
         for batch in batches:
-            work[name, batch] = _call(session, _rows(x, batch))
+            work[name, batch] = timing.call(session, timing.rows(x, batch))
     repetitions: dict[str, Work] = {
-        name: _in_batches(session, _rows(x, S4_SAMPLES)) for name, session in sessions.items()
+        name: timing.in_batches(session, timing.rows(x, timing.S4_SAMPLES), timing.S4_BATCH)
+        for name, session in sessions.items()
     }
     cores = len(os.sched_getaffinity(0))
-    with one_core() as core:
-        seconds = in_turn(work, progress)
-        machine = Machine(processor(), clock_mhz(core), cores, _versions())
-        repeated = _repeat(repetitions, progress) if figure_s4 else {}
+    with timing.one_core() as core:
+        seconds = timing.in_turn(work, progress)
+        machine = Machine(timing.processor(), timing.clock_mhz(core), cores, _versions())
+        repeated = timing.repeat(repetitions, _after(progress)) if figure_s4 else {}
     return Report(
         {
             name: {batch: Timing.of(seconds[name, batch], 1e6 / batch) for batch in batches}
             for name in emulators
         },
         repeated,
-        Timing.of(seconds["ARG2000"], 1e6 / _ARG2000_STATES),
+        Timing.of(seconds["ARG2000"], 1e6 / timing.ARG2000_STATES),
         2e-9 * _MATRIX**3 / Timing.of(seconds["product"], 1.0).median,
         machine,
     )
 
 
-def in_turn(
-    work: Mapping[Name, Work],
-    progress: Progress | None = None,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[Name, list[float]]:
-    """Do several things in turn, round after round.
-
-    A turn is one call that does not count, and as many that do as last some milliseconds.
-    What is so slow that its turns would add up to more than one and a half seconds sits out
-    some rounds, evenly.
-
-    Parameters
-    ----------
-    work : mapping of str to callable
-        What to do, by name.
-    progress : Progress, optional
-        Is told the finished rounds.
-    clock : callable
-        Returns seconds.
-
-    Returns
-    -------
-    dict of str to list of float
-        Seconds a call in each turn.
-    """
-
-    def turn(call: Work, calls: int) -> float:
-        call()  # finds its memory, and the caches as the one before left them
-        began = clock()
-        for _ in range(calls):
-            call()
-        return clock() - began
-
-    def calls_in_turn(call: Work) -> int:
-        calls = 1
-        while turn(call, calls) < _TURN:
-            calls *= 2
-        return calls
-
-    calls = {name: calls_in_turn(call) for name, call in work.items()}
-    taken: dict[Name, list[float]] = {name: [] for name in work}
-    for done in range(ROUNDS):
-        for name, call in work.items():
-            if sum(taken[name]) <= _SHARE * done / ROUNDS:
-                taken[name].append(turn(call, calls[name]))
-        if progress:
-            progress(done + 1)
-    return {name: [total / calls[name] for total in totals] for name, totals in taken.items()}
-
-
-def _repeat(work: Mapping[str, Work], progress: Progress | None) -> dict[str, Repeated]:
-    """Time the repetitions of Figure S4, in milliseconds."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    for done in range(1, S4_REPETITIONS + 1):
-        for name, call in work.items():
-            began = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - began)
-        if progress:
-            progress(ROUNDS + done, "Figure S4")
-    return {
-        name: Repeated(
-            **asdict(Timing.of(seconds, 1e3)),
-            mean=1e3 * float(np.mean(seconds)),
-            std=1e3 * float(np.std(seconds, ddof=1)),
-        )
-        for name, seconds in taken.items()
-    }
-
-
-def _rows(x: NDArray[np.floating], n: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(x[np.arange(n) % len(x)], np.float32)
-
-
-def _call(session: Any, x: NDArray[np.float32]) -> Work:
-    """Return a prediction of states, shape (n, 16), as one call of ONNX Runtime."""
-    outputs, feed, run = ["fn"], {"state": x}, session.run
-    return lambda: run(outputs, feed)
-
-
-def _in_batches(session: Any, x: NDArray[np.float32]) -> Work:
-    """Return a prediction of states, shape (n, 16), a batch of Figure S4 at a time."""
-    calls = [_call(session, x[i : i + S4_BATCH]) for i in range(0, len(x), S4_BATCH)]
-    return lambda: [call() for call in calls]
-
-
-def arg2000_kernel(x: NDArray[np.floating]) -> Callable[[], Activation]:
-    """Return ARG2000's compiled kernel, ready to compute 4,096 states.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, 16)
-        States; those that it would skip as invalid are left out.
-
-    Raises
-    ------
-    AeroactError
-        If none is valid.
-    """
-
-    def arguments(rows: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
-        return {name: values for name, values in split_state(rows).items() if name != "rh"}
-
-    valid = x[arg2000(**arguments(x)).ok]
-    if not len(valid):
-        raise AeroactError("ARG2000 cannot be timed: none of the states is valid input to it")
-    return prepared(**arguments(_rows(valid, _ARG2000_STATES)))
+def _after(progress: Progress | None) -> Progress | None:
+    """Return what is told of the repetitions, which come after the rounds."""
+    return progress and (lambda done, note="": progress(timing.ROUNDS + done, "Figure S4"))
 
 
 def _matrix_product() -> Work:
@@ -330,43 +183,6 @@ def _matrix_product() -> Work:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return lambda: session.run(["b"], {"a": matrix})
-
-
-@contextmanager
-def one_core() -> Iterator[int]:
-    """Keep this thread, and those that it starts, on a single core; gives its number."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    try:
-        yield max(cores)
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-def processor() -> str:
-    """Return the processor's name, or its architecture where the system does not tell."""
-    names = [record["model name"] for record in _cpuinfo() if "model name" in record]
-    return names[0] if names else platform.machine()
-
-
-def clock_mhz(core: int) -> float | None:
-    """Return the clock of a core at this moment, MHz; None where the system does not tell."""
-    for record in _cpuinfo():
-        if record.get("processor") == str(core) and "cpu MHz" in record:
-            return float(record["cpu MHz"])
-    return None
-
-
-def _cpuinfo() -> list[dict[str, str]]:
-    """Read what Linux says of each core."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    return [
-        {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in block)}
-        for block in map(str.splitlines, text.split("\n\n"))
-    ]
 
 
 def _versions() -> dict[str, str]:

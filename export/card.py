@@ -9,8 +9,9 @@ from aeroact import schema
 from aeroact.export import bench
 from aeroact.export import layers as network
 from aeroact.export.layers import Layers
-from aeroact.export.regions import AXES, Axis, Breakdown
 from aeroact.normalization import Normalization
+from aeroact.regions import AXES, Axis, Breakdown
+from aeroact.timing import S4_BATCH, S4_REPETITIONS, S4_SAMPLES
 
 if TYPE_CHECKING:
     from aeroact.export.parity import Parity
@@ -224,9 +225,9 @@ def _cost(costs: bench.Report, name: str, batch: int, mflop: float) -> dict[str,
         ],
         "figure_s4": s4
         and {
-            "samples": bench.S4_SAMPLES,
-            "batch": bench.S4_BATCH,
-            "repetitions": bench.S4_REPETITIONS,
+            "samples": S4_SAMPLES,
+            "batch": S4_BATCH,
+            "repetitions": S4_REPETITIONS,
             "ms": s4.mean,
             "ms_std": s4.std,
         },

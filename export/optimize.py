@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from aeroact.console import Progress
 from aeroact.errors import AeroactError
 from aeroact.export import bench, parity, rewrites
-from aeroact.export.bench import Timing
 from aeroact.export.convert import to_onnx
 from aeroact.export.layers import Layer, Layers, params, widths
 from aeroact.export.prune_units import prune, without_silent
 from aeroact.metrics import Errors
 from aeroact.normalization import Normalization
+from aeroact.timing import Timing
 from aeroact.zoo import Emulator
 
 MAX_GROWTH = 0.01

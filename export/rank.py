@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aeroact.errors import AeroactError
-from aeroact.export.bench import Timing
 from aeroact.hpo.journal import Trial
+from aeroact.timing import Timing
 
 if TYPE_CHECKING:
     from aeroact.export.parity import Parity

@@ -12,20 +12,19 @@ from aeroact.errors import AeroactError
 from aeroact.export import bench, bundle, card, figure, optimize, parity, rewrites, table, weights
 from aeroact.export.convert import layers_of, restated, to_onnx
 from aeroact.export.cost_figure import accuracy_against_cost
-from aeroact.export.holdout import Holdout, predict_arg2000
 from aeroact.export.layers import params, widths
 from aeroact.export.rank import Candidate, pick, ranking
-from aeroact.export.regions import Breakdown, breakdowns
 from aeroact.files import require_writable
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
+from aeroact.hpo.holdout import Holdout, predict_arg2000
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.tables import by_holdout
 from aeroact.normalization import Normalization
+from aeroact.regions import Breakdown, breakdowns
 from aeroact.zoo import Emulator
 
 if TYPE_CHECKING:
-    import keras
     from matplotlib.figure import Figure
 
 _TRIED_STATES = 200_000
@@ -140,23 +139,6 @@ def _failed(folder: RunFolder) -> dict[str, str]:
     return {trial.name: trial.message for trial in trials if trial.status == "FAILED"}
 
 
-def load_network(folder: RunFolder, trial: Trial) -> "keras.Model":
-    """Read a retrained network.
-
-    Raises
-    ------
-    AeroactError
-        If its file is missing or damaged.
-    """
-    path = folder.model(trial.name)
-    if not path.is_file():
-        raise AeroactError(f"{path}: the network of trial {trial.name} is missing")
-    try:
-        return network.load(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise AeroactError(f"{path}: cannot be read as a Keras network ({error})") from error
-
-
 def rank(
     folder: RunFolder,
     choice: Choice,
@@ -236,7 +218,7 @@ def _convert(
     compared: parity.States,
     form: Form,
 ) -> tuple[bytes, parity.Parity]:
-    model = load_network(folder, trial)
+    model = network.load(folder.model(trial.name))
     metadata = _metadata(folder, trial, trial.holdout)
     try:
         onnx = to_onnx(layers_of(model), normalization, metadata, guard=form.guard)
@@ -299,7 +281,7 @@ def export(
         refused=_failed(folder) | ranked.refused,
     )
     normalization = folder.normalization()
-    layers = layers_of(load_network(folder, chosen.trial))
+    layers = layers_of(network.load(folder.model(chosen.trial.name)))
     onnx, totals = chosen.onnx, chosen.trial.holdout
     variants: list[optimize.Variant] = []
     x, fn = holdout.first(_TRIED_STATES)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from aeroact.errors import AeroactError
 from aeroact.export.convert import layers_of, to_onnx
-from aeroact.export.run import load_network, networks
+from aeroact.export.run import networks
+from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
 from aeroact.zoo import ONNX_FILE, Emulator, verify_sums
 
@@ -42,7 +43,7 @@ def _of(path: Path) -> dict[str, bytes]:
         raise AeroactError(f"{path}: neither a bundle, nor an ONNX file, nor a run")
     normalization = folder.normalization()
     return {
-        trial.name: to_onnx(layers_of(load_network(folder, trial)), normalization, {})
+        trial.name: to_onnx(layers_of(network.load(folder.model(trial.name))), normalization, {})
         for trial in networks(folder)
     }
 

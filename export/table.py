@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from aeroact import console
 from aeroact.errors import AeroactError
-from aeroact.export.bench import Timing
 from aeroact.export.layers import mflop
 from aeroact.export.rank import RULES, Candidate, pareto, pick, ranking
 from aeroact.files import write_text
 from aeroact.metrics import Errors
 from aeroact.schema import MODES, OUTPUTS
+from aeroact.timing import Timing
 
 if TYPE_CHECKING:
     from rich.table import Table

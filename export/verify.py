@@ -26,15 +26,15 @@ from aeroact.export import card as model_card
 from aeroact.export import layers as network_layers
 from aeroact.export.bundle import CARD_TEXT_FILE, WEIGHTS_FILE
 from aeroact.export.convert import GUARD
-from aeroact.export.holdout import predict_arg2000
 from aeroact.export.layers import Layers
-from aeroact.export.regions import Predict, breakdowns
 from aeroact.export.rewrites import is_quantized
 from aeroact.files import sha256
 from aeroact.hpo.config import project_of
+from aeroact.hpo.holdout import predict_arg2000
 from aeroact.hpo.run import split_of
 from aeroact.metrics import Errors
 from aeroact.normalization import Normalization
+from aeroact.regions import Predict, breakdowns
 from aeroact.zoo import CARD_FILE, ONNX_FILE, SUMS_FILE, Emulator
 
 if TYPE_CHECKING:

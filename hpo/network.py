@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aeroact.errors import AeroactError
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.space import Architecture
 from aeroact.schema import N_INPUTS, N_OUTPUTS
@@ -84,8 +85,19 @@ def predict(model: "keras.Model", z: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def load(path: Path) -> "keras.Model":
-    """Read a network that a Step-2 training saved."""
+    """Read a network that a Step-2 training saved.
+
+    Raises
+    ------
+    AeroactError
+        If its file is missing or damaged.
+    """
+    if not path.is_file():
+        raise AeroactError(f"{path}: this network is missing")
     load_backend()
     import keras
 
-    return keras.saving.load_model(path, compile=False)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise AeroactError(f"{path}: cannot be read as a Keras network ({error})") from error

@@ -11,7 +11,7 @@ import pytest
 from aeroact import schema
 from aeroact.export import bundle
 from aeroact.export.card import faults, interval
-from aeroact.export.regions import AXES, Breakdown
+from aeroact.regions import AXES, Breakdown
 from aeroact.zoo import Emulator
 from tests.export import small_emulator
 

@@ -9,10 +9,10 @@ import pytest
 
 from aeroact import zoo
 from aeroact.export import rewrites, run, verify
-from aeroact.export.holdout import Holdout, predict_arg2000
 from aeroact.hpo import network
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.folder import RunFolder
+from aeroact.hpo.holdout import Holdout, predict_arg2000
 from aeroact.metrics import Errors
 
 

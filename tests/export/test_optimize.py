@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from aeroact import normalization
 from aeroact.errors import AeroactError
 from aeroact.export import optimize
-from aeroact.export.bench import Timing
 from aeroact.export.convert import to_onnx
 from aeroact.export.layers import evaluate, require_sound, widths
 from aeroact.states import sample_rows
+from aeroact.timing import Timing
 from aeroact.zoo import Emulator
 from tests.export.test_prune_units import extended, network, planted
 

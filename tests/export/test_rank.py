@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroact.errors import AeroactError
-from aeroact.export.bench import Timing
 from aeroact.export.parity import Parity
 from aeroact.export.rank import RULES, Candidate, pareto, pick, ranking
 from aeroact.hpo.journal import Trial
+from aeroact.timing import Timing
 
 EXACT = Parity(0.0, 0.0, 0.0, 100_000, 0)
 

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from aeroact.errors import AeroactError
 from aeroact.export import table
-from aeroact.export.bench import Timing
 from aeroact.export.parity import Parity
 from aeroact.export.rank import RULES, Candidate
 from aeroact.hpo.journal import Trial
 from aeroact.metrics import Errors
 from aeroact.schema import OUTPUTS
+from aeroact.timing import Timing
 
 ARG2000_TIMING = Timing(1.0, 0.9, 1.2)
 WIDTHS = (60, 80, 100, 120, 160, 200, 240, 320)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroact import schema
-from aeroact.export.regions import AXES, Breakdown
+from aeroact.regions import AXES, Breakdown
 from aeroact.states import sample_rows
 
 
