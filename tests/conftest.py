@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import commands
+from tests import commands, disks
 from tests.slurm_cluster import SlurmCluster, why_not
 
 # No example has a time limit on a busy machine. Where a failure would stop a change that did
@@ -53,6 +53,13 @@ def slurm(tmp_path_factory) -> Iterator[SlurmCluster]:
         pytest.skip(why)
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system that a search fills; see `disks.resize`."""
+    with disks.mounted(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.fixture(scope="session")

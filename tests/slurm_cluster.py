@@ -9,6 +9,7 @@ clock of the machine, so that a node is known by what its processes carry:
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -115,6 +116,7 @@ class SlurmCluster:
         self.conf = folder / "slurm.conf"
         self._guard: subprocess.Popen[bytes] | None = None
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self._booted = dict.fromkeys(NODES, 0)  # how often they were revived
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,8 +223,13 @@ class SlurmCluster:
 
         No machine boots before Slurm has seen it down, so this first waits for that.
         """
-        down = _until(lambda: self.node_state(name).startswith("down"), seconds)
-        assert down, f"node {name} is still {self.node_state(name)}"
+        # sinfo goes on to say "mixed*" where a job that went on without the node is not yet
+        # taken off it; what the controller decided is in its log.
+        log = self.folder / "slurmctld.log"
+        down = re.compile(rf"Nodes .*\b{name}\b.* not responding, setting DOWN")
+        seen = _until(lambda: len(down.findall(log.read_text())) > self._booted[name], seconds)
+        assert seen, f"node {name} is still {self.node_state(name)}"
+        self._booted[name] += 1
         self._start_slurmd(name, "-b")
         self._wait_for_nodes(name, seconds=seconds)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import COMMANDS, fails, run_command
+from tests.disks import resize
 from tests.tables import table
 
 
@@ -211,18 +212,6 @@ def _assert_same_tables(run: Path, undisturbed: Path, how: object = None) -> Non
     assert not (run / "cache").exists(), how
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own that a search fills; only root can make one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=280k", "tmpfs", disk]
-    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system: run as root to enable it")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_stops_the_search_and_costs_no_trial(
     finished_run, dataset_file, small_search, small_disk
 ):
@@ -231,7 +220,7 @@ def test_a_full_disk_stops_the_search_and_costs_no_trial(
     said = fails(*command)
     assert "the disk is full; make room and run the same command again" in said
     assert not any(r["status"] == "FAILED" for r in map(json.loads, (run / "trials.jsonl").open()))
-    subprocess.run(["mount", "-o", "remount,size=5m", small_disk], check=True)
+    resize(small_disk, "5m")
     done = run_command(*command)
     assert done.returncode == 0, done.stderr
     _assert_same_tables(run, finished_run)
