@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 REFERENCE := $(VENV)/.reference
 OLDEST := $(VENV)/onnxruntime-1.20.0
 
-.PHONY: run test test-slow figures api-docs lint format clean
+.PHONY: run test test-slow study figures api-docs lint format clean
 
 run: $(READY)
 	$(BIN)/aeroact-hpo run --out runs/default
@@ -22,6 +22,17 @@ test: $(READY) $(OLDEST)
 test-slow: $(REFERENCE)
 	@tools/setup-system
 	$(BIN)/python -m pytest -m slow
+
+# The study of docs/report.md: four projects on 500,000 parcels; hours, and it can be interrupted.
+STUDY := runs/study
+SUBSETS := 0.05 0.25 0.50 1.00
+study: $(READY)
+	$(BIN)/aeroact-data generate -n 500000 --seed 1 --out $(STUDY)/activation.nc
+	for p in $(SUBSETS); do \
+	  $(BIN)/aeroact-hpo run --data $(STUDY)/activation.nc --out $(STUDY)/P$$p --p-subset $$p \
+	    --holdout 0.5 --trials 60 --retrain 10 --retrain-epochs 100 --max-params 20000 || exit 1; \
+	done
+	$(BIN)/aeroact-hpo report $(SUBSETS:%=$(STUDY)/P%) --out $(STUDY)/report
 
 # COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
 figures: $(READY)

@@ -19,3 +19,6 @@ CostMeasure = Literal["params", "time"]
 
 Schedule = Literal["constant", "cosine", "onecycle"]
 """How the learning rate changes from step to step; see `aeroact.hpo.training`."""
+
+Mode = Literal["accum", "aitken", "coarse", "pcarbon", "all"]
+"""One of the aerosol modes, as `aeroact.schema.MODES` has them, or all."""

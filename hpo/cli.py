@@ -1,13 +1,14 @@
 """`aeroact-hpo`: the two-step search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aeroact import console
 from aeroact.console import Debug
 from aeroact.hpo import options as o
+from aeroact.hpo.choices import Mode
 from aeroact.hpo.cluster.place import is_chief
 from aeroact.hpo.config import settings_of
 
@@ -389,6 +390,42 @@ def worker(
         _print_step2(folder, result)
     else:
         _print_failures(result)
+
+
+@app.command(epilog="Example: aeroact-hpo report runs/P0.05 runs/P1.00 --out report")
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The report's folder: report/ in the first run.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="Whose fractions Figure 3 shows.")] = "accum",
+    size: Annotated[
+        Literal["print", "slide"], typer.Option(help="What the figures are for.")
+    ] = "print",
+    holdout: Annotated[
+        bool, typer.Option("--holdout/--no-holdout", help="Predict the holdout by the best.")
+    ] = True,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Time the networks on one core.")
+    ] = True,
+    debug: Debug = False,
+) -> None:
+    """Draw every figure and table of the paper for a run, or for several with other subsets.
+
+    Figures are PNG and PDF, tables CSV and Markdown; report.html shows all of it offline.
+    """
+    from aeroact.hpo.report import build
+    from aeroact.hpo.report.style import SIZES
+    from aeroact.schema import MODES
+
+    out = out or folders[0] / "report"
+    modes = MODES if mode == "all" else (mode,)
+    options = build.Options(modes, SIZES[size], holdout, timing)
+    for reason in build.build(folders, out, options, console.progress):
+        print(f"missing: {reason}")
+    print(f"Files: {out}/{build.PAGE}, {out}/figures/, {out}/tables/")
 
 
 def _lead(path: Path, settings: dict[str, Any], request: "Request", spare: float = 0.0) -> "Result":

@@ -13,7 +13,7 @@ import pytest
 def mounted(disk: Path, size: str = "280k") -> Iterator[Path]:
     """Make a file system of its own of a folder; only root can."""
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system: run as root to enable it")
     try:
