@@ -213,8 +213,7 @@ class SlurmCluster:
             for pid, process in processes(self.folder).items()
             if process.node == name
         ]:
-            # First those of Slurm, which could still report how the others ended.
-            for pid, _ in sorted(found, key=lambda item: not item[1].daemon):
+            for pid, _ in sorted(found, key=_dies_at):
                 _kill(pid)
             self._reap()
 
@@ -414,6 +413,19 @@ def _open_files(pid: int) -> list[str]:
             with contextlib.suppress(OSError):
                 files.append(str(file.readlink()))
     return files
+
+
+def _dies_at(item: tuple[int, _Process]) -> tuple[bool, bool, int]:
+    """Sort the processes of a node so that none can tell elsewhere of the others' death.
+
+    The child of srun ends its step on all nodes when srun is gone; srun does when a daemon is;
+    a daemon reports how the others ended.
+    """
+    pid, process = item
+    name = ""
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    return name != "srun", not process.daemon, -pid
 
 
 def _kill(pid: int) -> None:

@@ -367,6 +367,7 @@ def ranks(ranks: pd.DataFrame, correlations: pd.DataFrame, *, size: Size = PRINT
         "in the larger subset's": (COLOURS[1], MARKERS[2]),
         "in both shortlists": (COLOURS[2], MARKERS[3]),
     }
+    most = 1.04 * ranks[["rank", "rank_in_other"]].to_numpy().max()
     for ax, name in zip(axes, names, strict=True):
         here = ranks[ranks["project"] == name]
         kind = here["shortlisted"].astype(int) + 2 * here["shortlisted_in_other"].astype(int)
@@ -385,7 +386,6 @@ def ranks(ranks: pd.DataFrame, correlations: pd.DataFrame, *, size: Size = PRINT
         rho = correlations[pair].iloc[0]
         ax.set_title(f"rho {rho['rho']:.2f}")
         ax.set(xlabel=f"rank in {name}", ylabel=f"rank in {other}")
-        most = 1.04 * len(here)
         ax.set(xlim=(0, most), ylim=(0, most))
         for axis in (ax.xaxis, ax.yaxis):
             whole(axis, 4)

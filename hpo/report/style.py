@@ -199,7 +199,7 @@ def logarithmic(axis: "Axis", values: ArrayLike) -> None:
 
 def _number(value: float) -> str:
     """Return a number of one digit: as it is, or as a power of ten where that is shorter."""
-    if 1e-2 <= value <= 1e4:
+    if 1e-2 <= value < 1e6:
         return f"{value:,g}"
     power = int(np.floor(np.log10(value) + 1e-9))
     factor = round(value / 10**power)

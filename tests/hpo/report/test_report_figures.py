@@ -30,7 +30,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "ranks": lambda t, **k: figures.ranks(t["ranks"], t["correlations"], **k),
     "regions": lambda t, **k: figures.regions(t["regions"], t["networks"], **k),
 }
-SIZES = [PRINT, SLIDE, Size(4.5, 7.0), Size(10.0, 9.0)]
+SIZES = [PRINT, SLIDE, Size(4.5, 7.0)]
 
 
 def texts(figure: Figure) -> list[tuple[str, Any]]:
