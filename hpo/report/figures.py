@@ -223,7 +223,8 @@ def curves(curves: pd.DataFrame, *, size: Size = PRINT) -> "Figure":
     axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, (name, look) in zip(axes, style.items(), strict=False):
         here = curves[curves["project"] == name]
-        lines = [group[["epoch", "val_mse"]].to_numpy(float) for _, group in here.groupby("trial")]
+        begins = np.flatnonzero(here["trial"] != here["trial"].shift())
+        lines = np.split(here[["epoch", "val_mse"]].to_numpy(float), begins[1:])
         dots = np.concatenate([line for line in lines if len(line) == 1] or [np.zeros((0, 2))])
         alpha = float(np.clip(30 / len(lines), 0.05, 0.6))
         many = len(lines) > _CROWD / 10

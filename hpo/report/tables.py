@@ -92,22 +92,17 @@ def trials(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def curves(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return the validation MSE of each epoch of each trial of Step 1."""
-    parts = [
-        pd.DataFrame(
-            {
-                "project": run.name,
-                "trial": trial.name,
-                "epoch": np.arange(1, len(trial.val_mse) + 1),
-                "val_mse": trial.val_mse,
-            }
-        )
-        for run in runs
-        for trial in run.step1.values()
-        if trial.val_mse
-    ]
-    columns = ["project", "trial", "epoch", "val_mse"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    """Return the validation MSE of each epoch of each trial of Step 1, trial by trial."""
+    named = [(run.name, trial) for run in runs for trial in run.step1.values() if trial.val_mse]
+    epochs = [len(trial.val_mse) for _, trial in named]
+    return pd.DataFrame(
+        {
+            "project": np.repeat(np.array([name for name, _ in named], object), epochs),
+            "trial": np.repeat(np.array([trial.name for _, trial in named], object), epochs),
+            "epoch": [epoch for n in epochs for epoch in range(1, n + 1)],
+            "val_mse": [mse for _, trial in named for mse in trial.val_mse],
+        }
+    )
 
 
 def retrained(runs: Sequence[Run]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-hpo", "step2"),
     ("aeroact-hpo", "plan"),
     ("aeroact-hpo", "status"),
+    ("aeroact-hpo", "report"),
     ("aeroact-hpo", "slurm"),
     ("aeroact-hpo", "worker"),
     ("aeroact-export",),
