@@ -24,7 +24,8 @@ TOP = 30
 
 def read(path: Path) -> pd.DataFrame:
     """Read a table that a report wrote."""
-    return pd.read_csv(path, dtype={"trial": str, "project": str, "network": str})
+    # Names and nodes may look like numbers.
+    return pd.read_csv(path, dtype=dict.fromkeys(("network", "nodes", "project", "trial"), str))
 
 
 def projects(runs: Sequence[Run]) -> pd.DataFrame:

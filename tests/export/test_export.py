@@ -149,6 +149,7 @@ def test_a_spoilt_run_is_one_line_and_leaves_nothing(spoil, said, run_copy, run_
     assert not (tmp_path / "emulator").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_retraining_is_never_picked(run_copy, run_command, tmp_path):
     journal = run_copy / "trials.jsonl"
     records = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -163,6 +164,7 @@ def test_a_failed_retraining_is_never_picked(run_copy, run_command, tmp_path):
     assert "not usable, for the test; there are lightest" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_exported_is_named_and_the_others_go_on(
     run_copy, run_command, tmp_path
 ):

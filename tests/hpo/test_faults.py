@@ -115,6 +115,7 @@ def ends(run: Path) -> dict[str, int]:
     return dict(Counter(r["name"] for r in records if r["status"] != "RUNNING"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_trial_done_again(
     finished_run, dataset_file, small_search, tmp_path
 ):
@@ -161,6 +162,7 @@ def test_a_search_killed_at_random_moments_comes_to_the_same_tables(
     _assert_same_tables(tmp_path, finished_run, moments)
 
 
+@pytest.mark.slow
 def test_a_torn_last_line_costs_one_trial(finished_run, dataset_file, small_search, tmp_path):
     running = _start(dataset_file, tmp_path, small_search)
     journal = tmp_path / "trials.jsonl"

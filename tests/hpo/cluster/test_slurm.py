@@ -181,6 +181,7 @@ def test_the_trials_of_killed_workers_are_done_by_another(submit, undisturbed):
     search.assert_undisturbed(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_killed_chief_comes_back_and_no_trial_is_lost_or_counted_twice(submit, undisturbed):
     search = submit("--nodes=2", "--gpus-per-node=1")
     for ended in (2, 6):

@@ -153,6 +153,12 @@ def test_cells_are_readable(value, column, text):
     assert tables.cell(value, column) == text
 
 
+def test_what_looks_like_a_number_stays_text(tmp_path):
+    table = pd.DataFrame({"project": ["7"], "trial": ["007"], "nodes": ["64"], "mse": [1.5e-5]})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "table.csv"), table)
+
+
 def test_markdown_is_a_table(made):
     lines = tables.markdown(made["table_s1"]).splitlines()
     assert len({line.count("|") for line in lines}) == 1
