@@ -321,6 +321,7 @@ def _provenance(found: Sequence[Run]) -> dict[str, Any]:
         project = dict(run.content["project"])
         if "data" in project:
             project["data"] = Path(project["data"]).name
+            del project["samples"]  # that would have been simulated without them
         contents[run.name] = {**run.content, "project": project}
     return {
         "runs": contents,
