@@ -23,7 +23,7 @@ test-slow: $(REFERENCE)
 	@tools/setup-system
 	$(BIN)/python -m pytest -m slow
 
-# The study of docs/report.md: four projects on 500,000 parcels; hours, and it can be interrupted.
+# The study of docs/report.md: four projects on 500,000 parcels; it can be interrupted.
 STUDY := runs/study
 SUBSETS := 0.05 0.25 0.50 1.00
 study: $(READY)
@@ -33,6 +33,10 @@ study: $(READY)
 	    --holdout 0.5 --trials 60 --retrain 10 --retrain-epochs 100 --max-params 20000 || exit 1; \
 	done
 	$(BIN)/aeroact-hpo report $(SUBSETS:%=$(STUDY)/P%) --out $(STUDY)/report
+	mkdir -p docs/study/figures docs/study/tables
+	cp $(STUDY)/report/figures/*.png docs/study/figures
+	cp $(STUDY)/report/tables/* docs/study/tables
+	cp $(STUDY)/report/provenance.json docs/study
 
 # COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
 figures: $(READY)

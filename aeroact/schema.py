@@ -22,6 +22,9 @@ MODE_DIM = "nmodes"
 MODES = ("accum", "aitken", "coarse", "pcarbon")
 """Accumulation, Aitken, coarse and primary-carbon mode, in this order everywhere."""
 
+MODE_NAMES = ("accumulation", "Aitken", "coarse", "primary carbon")
+"""What a reader calls them."""
+
 SIGMA_G = MAM4_SIGMA_G
 """Geometric standard deviation of each mode's lognormal number distribution (1)."""
 

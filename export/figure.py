@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aeroact.schema import MODE_NAMES
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MODE_NAMES = ("accumulation", "Aitken", "coarse", "primary carbon")
 
 
 def predicted_against_simulated(
@@ -56,5 +56,5 @@ def predicted_against_simulated(
         ax.set_xlabel("simulated by the parcel model")
     axes[0].set_ylabel("predicted")
     figure.colorbar(bins, ax=axes, label="samples a bin", shrink=0.85)
-    figure.suptitle(f"Activated fraction of the {_MODE_NAMES[mode]} mode")
+    figure.suptitle(f"Activated fraction of the {MODE_NAMES[mode]} mode")
     return figure

@@ -95,8 +95,8 @@ class Space:
         """
         rng = np.random.default_rng([seed, 0xA2C])
         seen: set[Candidate] = set()
-        draws = 0
-        while draws < _MAX_DRAWS and len(seen) < self._combinations:
+        draws, combinations = 0, self._combinations
+        while draws < _MAX_DRAWS and len(seen) < combinations:
             depth = rng.integers(self.min_layers, self.max_layers + 1)
             widths = tuple(int(width) for width in rng.choice(self.widths, depth))
             rate = float(rng.choice(self.learning_rates)) if self.learning_rates else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aeroact.physics.arg2000 import arg2000
 from aeroact.physics.parcel import simulate
-from aeroact.schema import split_state
+from aeroact.schema import MODE_NAMES, split_state
 from aeroact.states import sample_rows
 
 PARCELS = 20_000
@@ -59,7 +59,7 @@ def draw_mode(panel: Axes, mode: int, truth: NDArray[np.float64], arg: NDArray[n
     panel.plot([0, 1], [0, 1], color="black", linewidth=0.8)
     mse, bias = np.mean((arg - truth) ** 2), np.mean(arg - truth)
     panel.text(0.05, 0.95, f"MSE {mse:.1e}\nbias {bias:+.3f}", va="top", transform=panel.transAxes)
-    panel.set(title=style.MODE_NAMES[mode], xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    panel.set(title=MODE_NAMES[mode], xlim=(0, 1), ylim=(0, 1), aspect="equal")
     panel.set(xlabel="fraction, parcel model", xticks=(0, 0.5, 1))
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     above.colorbar(panels[-1].collections[0], ax=panels, label="states", shrink=0.8)
 
     fractions, ratio = below.subplots(1, 2)
-    for mode, name in enumerate(style.MODE_NAMES):
+    for mode, name in enumerate(MODE_NAMES):
         updraft, (mean, low, high) = by_updraft(wbar, difference[:, mode])
         colour, line = style.MODE_COLOURS[mode], style.MODE_LINES[mode]
         fractions.plot(updraft, mean, line, color=colour, label=name)

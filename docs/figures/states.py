@@ -82,7 +82,7 @@ def draw(samples: Columns, layers: Columns | None) -> Figure:
     )
     lines = [
         panels[4].plot([], [], color=colour, linestyle=line, label=name)[0]
-        for name, (colour, line) in zip(style.MODE_NAMES, STYLES.values(), strict=True)
+        for name, (colour, line) in zip(schema.MODE_NAMES, STYLES.values(), strict=True)
     ]
     if layers is not None:
         label = "bars below, and crosses: E3SM columns at four places (0.5 %, median, 99.5 %)"

@@ -9,7 +9,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-MODE_NAMES = ("accumulation", "Aitken", "coarse", "primary carbon")
 MODE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#4D4D4D")
 MODE_LINES = ("-", "--", "-.", ":")
 HIGHLIGHT = "#CC79A7"

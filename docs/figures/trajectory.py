@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from aeroact.physics.activation import Trajectory
 from aeroact.physics.parcel import simulate
+from aeroact.schema import MODE_NAMES
 
 PARCEL = {
     "tair": 283.0,
@@ -75,7 +76,7 @@ def main() -> None:
             )
         panel.set(xscale="log", xlabel="wet radius (µm)", xlim=(0.008, 40.0))
         panel.set_xticks((0.01, 0.1, 1.0, 10.0), ("0.01", "0.1", "1", "10"))
-        panel.set_title(f"{style.MODE_NAMES[mode]}\n{100 * answer.fn[0, mode]:.0f} % activated")
+        panel.set_title(f"{MODE_NAMES[mode]}\n{100 * answer.fn[0, mode]:.0f} % activated")
     figure.supxlabel(
         "particles at the 5th to 95th percentile of each mode's number: "
         "solid, activated; dotted, haze",

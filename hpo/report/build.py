@@ -15,7 +15,7 @@ import pandas as pd
 from aeroact import timing
 from aeroact.console import Progress, ProgressBar
 from aeroact.errors import AeroactError
-from aeroact.files import remove_parts, replacing_folder, require_writable
+from aeroact.files import make_folder, remove_parts, replacing_folder, require_writable
 from aeroact.hpo.report import figures, holdout, inference, page, runs, tables
 from aeroact.hpo.report.inference import ARG2000
 from aeroact.hpo.report.page import Section
@@ -81,12 +81,12 @@ def build(paths: Sequence[Path], out: Path, options: Options, progress: Progress
     _require_own(out)
     require_writable(out)
     found = runs.read(paths)
-    made = _Made(_tables(found))
+    made = _Made(tables.of_runs(found))
     missing = [reason for run in found for reason in run.missing]
     _add_times(made, found, options, progress)
     missing += _add_predictions(made, found, options, progress)
     drawings = _drawings(made, options)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     remove_parts(out)
     with replacing_folder(out) as part:
         _write_tables(part / "tables", made)
@@ -113,19 +113,6 @@ def _require_own(out: Path) -> None:
         raise AeroactError(f"{out}: is a file; choose a folder with --out")
 
 
-def _tables(found: Sequence[Run]) -> dict[str, pd.DataFrame]:
-    retrained = tables.retrained(found)
-    return {
-        "projects": tables.projects(found),
-        "trials": tables.trials(found),
-        "curves": tables.curves(found),
-        "retrained": retrained,
-        "table_s1": tables.table_s1(retrained),
-        "correlations": tables.correlations(found),
-        "ranks": tables.ranks(found),
-    }
-
-
 class _Made(dict[str, pd.DataFrame]):
     """Tables by name; of those that could not be made it says why."""
 
@@ -140,13 +127,15 @@ class _Made(dict[str, pd.DataFrame]):
 def _add_times(made: _Made, found: Sequence[Run], options: Options, progress: ProgressBar) -> None:
     usable = [t.widths for run in found for t in run.step2.values() if t.status == "COMPLETED"]
     if not options.timing:
-        made.why["inference"] = "left out by --no-timing"
+        why = "left out by --no-timing"
     elif not usable:
-        made.why["inference"] = "no network has been retrained yet"
+        why = "no network has been retrained yet"
     else:
         with progress("Timing on one core", timing.S4_REPETITIONS, after=2.0) as show:
             made["inference"] = inference.measure(usable, show)
-        made["accuracy_cost"] = figures.accuracy_and_cost(made["retrained"], made["inference"])
+        made["accuracy_cost"] = tables.accuracy_and_cost(made["retrained"], made["inference"])
+        return
+    made.why |= dict.fromkeys(("inference", "accuracy_cost"), why)
 
 
 def _add_predictions(
@@ -193,7 +182,7 @@ def _drawings(made: _Made, options: Options) -> list[_Drawing]:
         mse = None
         if "networks" in made:
             mse = float(made["networks"].set_index("network").loc[ARG2000, "mse"])
-        return figures.plane(made["retrained"], made["inference"], mse, **sized)
+        return figures.plane(made["accuracy_cost"], made["inference"], mse, **sized)
 
     return [
         _Drawing(
@@ -258,7 +247,7 @@ def _drawings(made: _Made, options: Options) -> list[_Drawing]:
             "subset_ranks",
             "Does a small subset find the same winners?",
             "Rank of each architecture by validation MSE on a smaller subset and on the largest. "
-            "rho: Spearman's correlation and its interval of 80 %.",
+            "rho: Spearman's correlation, whose interval the table has.",
             lambda: figures.ranks(made["ranks"], made["correlations"], **sized),
         ),
         _Drawing(

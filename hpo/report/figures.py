@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRINT", "SLIDE", "NothingToDrawError", "Size"]
 
-MODE_NAMES = dict(
-    zip(schema.MODES, ("accumulation", "Aitken", "coarse", "primary carbon"), strict=True)
-)
+MODE_NAMES = dict(zip(schema.MODES, schema.MODE_NAMES, strict=True))
 
 _SHORT_NAMES = ("accum.", "Aitken", "coarse", "p. carbon")
 
@@ -120,21 +118,10 @@ def step1(trials: pd.DataFrame, retrained: pd.DataFrame, *, size: Size = PRINT) 
     good = trials[trials["status"] != "FAILED"].dropna(subset=["val_mse"])
     if good.empty:
         raise NothingToDrawError("no trial of Step 1 has succeeded yet")
-    fig = figure(size, 0.85)
-    (a, b), (c, d) = fig.subplots(2, 2)
-    style = looks(trials["project"])
-    _sorted(a, good, "val_mse", style, "trials of a project, best first", _VAL)
     tested = _usable(retrained)
-    if tested.empty:
-        _say(b, "no network is retrained yet")
-    else:
-        _against(b, tested, "val_mse_step1", "test_mse", style, _VAL, _TEST)
-        _diagonal(b)
-    _by_layers(c, good, "val_mse", style, _VAL)
-    _against(d, good, "params", "val_mse", style, "learnable parameters", _VAL)
-    _letter((a, b, c, d))
-    legend(fig, a, size)
-    return fig
+    label = "trials of a project, best first"
+    style = looks(trials["project"])
+    return _overview(size, style, good, ("val_mse", _VAL), label, tested, ("val_mse_step1", _VAL))
 
 
 @styled
@@ -143,18 +130,10 @@ def step2(retrained: pd.DataFrame, *, size: Size = PRINT) -> "Figure":
     tested = _usable(retrained)
     if tested.empty:
         raise NothingToDrawError("no network has been retrained yet")
-    fig = figure(size, 0.85)
-    (a, b), (c, d) = fig.subplots(2, 2)
+    label = "retrained networks of a project, best first"
+    before = ("val_mse", "lowest validation MSE (Step 2)")
     style = looks(retrained["project"].sort_values())
-    _sorted(a, tested, "test_mse", style, "retrained networks of a project, best first", _TEST)
-    label = "lowest validation MSE (Step 2)"
-    _against(b, tested, "val_mse", "test_mse", style, label, _TEST)
-    _diagonal(b)
-    _by_layers(c, tested, "test_mse", style, _TEST)
-    _against(d, tested, "params", "test_mse", style, "learnable parameters", _TEST)
-    _letter((a, b, c, d))
-    legend(fig, a, size)
-    return fig
+    return _overview(size, style, tested, ("test_mse", _TEST), label, tested, before)
 
 
 @styled
@@ -306,19 +285,21 @@ def inference(times: pd.DataFrame, *, size: Size = PRINT) -> "Figure":
 
 @styled
 def plane(
-    retrained: pd.DataFrame,
+    table: pd.DataFrame,
     times: pd.DataFrame,
     arg2000_mse: float | None = None,
     *,
     size: Size = PRINT,
 ) -> "Figure":
-    """Draw test MSE against time on one core, with the Pareto front and ARG2000."""
-    table = accuracy_and_cost(retrained, times)
+    """Draw test MSE against time on one core, with the Pareto front and ARG2000.
+
+    The tables are `tables.accuracy_and_cost` and the times that it has them from.
+    """
     if table.empty:
         raise NothingToDrawError("no retrained network has been timed")
     fig = figure(size, 0.6)
     ax = fig.subplots()
-    style = looks(retrained["project"].sort_values())
+    style = looks(table["project"].sort_values())
     _points(ax, table, "us_per_sample", "test_mse", style)
     front = table[table["pareto"]].drop_duplicates("us_per_sample").sort_values("us_per_sample")
     # Steps: nothing is promised between two networks.
@@ -342,14 +323,6 @@ def plane(
     ax.set(xlabel="time of a sample on one core (us), batch 1,024", ylabel=_TEST)
     legend(fig, ax, size)
     return fig
-
-
-def accuracy_and_cost(retrained: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return the usable networks with their times, and which are on the Pareto front."""
-    table = _usable(retrained).merge(times[["nodes", "us_per_sample"]], on="nodes")
-    table = table.sort_values(["us_per_sample", "test_mse"])
-    table["pareto"] = table["test_mse"] <= table["test_mse"].cummin()
-    return table
 
 
 @styled
@@ -429,6 +402,44 @@ def regions(regions: pd.DataFrame, networks: pd.DataFrame, *, size: Size = PRINT
 
 
 # --- parts of figures -------------------------------------------------------------------------
+
+
+def _overview(
+    size: Size,
+    style: dict[str, Any],
+    table: pd.DataFrame,
+    mse: tuple[str, str],
+    order: str,
+    tested: pd.DataFrame,
+    before: tuple[str, str],
+) -> "Figure":
+    """Draw the four panels of Figure 2.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of (a), (c) and (d).
+    mse, before : tuple of str
+        Column and label: of the errors of `table`, and of those before the test in (b).
+    order : str
+        Label of the x axis of (a).
+    tested : pandas.DataFrame
+        Of (b); without rows it says so.
+    """
+    fig = figure(size, 0.85)
+    (a, b), (c, d) = fig.subplots(2, 2)
+    (column, label), (before_column, before_label) = mse, before
+    _sorted(a, table, column, style, order, label)
+    if tested.empty:
+        _say(b, "no network is retrained yet")
+    else:
+        _against(b, tested, before_column, "test_mse", style, before_label, _TEST)
+        _diagonal(b)
+    _by_layers(c, table, column, style, label)
+    _against(d, table, "params", column, style, "learnable parameters", label)
+    _letter((a, b, c, d))
+    legend(fig, a, size)
+    return fig
 
 
 def _usable(retrained: pd.DataFrame) -> pd.DataFrame:

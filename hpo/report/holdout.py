@@ -18,6 +18,7 @@ from aeroact.hpo.journal import Trial
 from aeroact.hpo.report.hexagons import Hexagons
 from aeroact.hpo.report.inference import ARG2000, session_of
 from aeroact.hpo.report.runs import Run
+from aeroact.physics.constants import PRESETS
 from aeroact.physics.parcel import simulate
 from aeroact.regions import AXES, Breakdown, Predict, Region
 
@@ -87,18 +88,17 @@ class _Worst:
 
 @dataclass
 class _Seen:
-    """All that is counted of one network's predictions."""
+    """All that is counted of one network's predictions, in bins for some modes."""
 
+    hexagons: dict[str, Hexagons]
     breakdown: Breakdown = field(default_factory=Breakdown)
-    hexagons: list[Hexagons] = field(
-        default_factory=lambda: [Hexagons() for _ in range(schema.N_OUTPUTS)]
-    )
     worst: _Worst = field(default_factory=_Worst)
 
     def add(self, x: Rows, fn: Rows, prediction: Rows) -> None:
         self.breakdown.add(x, fn, prediction)
-        for mode, hexagons in enumerate(self.hexagons):
-            hexagons.add(fn[:, mode], prediction[:, mode])
+        for mode, hexagons in self.hexagons.items():
+            column = schema.MODES.index(mode)
+            hexagons.add(fn[:, column], prediction[:, column])
         self.worst.add(x, fn, prediction)
 
 
@@ -164,7 +164,7 @@ def predict(chosen: Sequence[Pick], modes: Sequence[str], progress: ProgressBar)
         if ARG2000 not in seen:
             predictors[ARG2000] = predict_arg2000
         physics |= dict.fromkeys(predictors, holdout.physics)
-        found = {role: _Seen() for role in predictors}
+        found = {role: _Seen({mode: Hexagons() for mode in modes}) for role in predictors}
         with progress("Predicting the holdout", len(holdout), unit="states", after=2.0) as show:
             done = 0
             for x, fn in holdout.blocks():
@@ -177,7 +177,7 @@ def predict(chosen: Sequence[Pick], modes: Sequence[str], progress: ProgressBar)
     order = [p for p in chosen if p.role in seen]
     return Predicted(
         networks=_networks(order, seen),
-        hexagons=_hexagons(seen, modes),
+        hexagons=_hexagons(seen),
         regions=_regions(seen),
         worst=pd.concat(
             [_worst(role, each.worst, physics[role]) for role, each in seen.items()],
@@ -247,11 +247,11 @@ def _errors(region: Region) -> dict[str, float]:
     }
 
 
-def _hexagons(seen: dict[str, _Seen], modes: Sequence[str]) -> pd.DataFrame:
+def _hexagons(seen: dict[str, _Seen]) -> pd.DataFrame:
     parts = []
     for role, each in seen.items():
-        for mode in modes:
-            x, y, count = each.hexagons[schema.MODES.index(mode)].bins
+        for mode, hexagons in each.hexagons.items():
+            x, y, count = hexagons.bins
             part = pd.DataFrame({"simulated": x, "predicted": y, "count": count}).round(5)
             parts.append(part.assign(network=role, mode=mode))
     return pd.concat(parts, ignore_index=True)
@@ -275,7 +275,7 @@ def _worst(role: str, worst: _Worst, physics: str) -> pd.DataFrame:
     errors = np.abs(worst.prediction - worst.fn)
     columns: dict[str, Any] = {"network": role, "error": errors.max(axis=1)}
     columns["mode"] = np.array(schema.MODES)[errors.argmax(axis=1)]
-    if physics in ("default", "pyrcel"):
+    if physics in PRESETS:
         states: dict[str, Any] = dict(schema.split_state(worst.x.astype(np.float64)))
         fine = simulate(**states, physics=physics, bins=_FINE_BINS, rtol=_FINE_RTOL)
         columns["label_error"] = np.abs(worst.fn - fine.fn).max(axis=1)

@@ -61,16 +61,18 @@ def measure(networks: Iterable[Architecture], progress: Progress | None = None) 
         each()  # finds its memory
     with one_core():
         times = repeat(work, progress)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "nodes": ARG2000 if widths == ARG2000 else ", ".join(map(str, widths)),
-            "params": None if widths == ARG2000 else n_params(tuple(map(int, widths))),
             "mean_ms": time.mean,
             "std_ms": time.std,
             "us_per_sample": 1e3 * time.median / S4_SAMPLES,
         }
-        for widths, time in times.items()
-    ).astype({"params": "Int64"})
+        for time in times.values()
+    )
+    table.insert(0, "nodes", [*(", ".join(map(str, widths)) for widths in distinct), ARG2000])
+    params = pd.array([*(n_params(widths) for widths in distinct), None], dtype="Int64")
+    table.insert(1, "params", params)
+    return table
 
 
 def session_of(weights: list[NDArray[np.float32]], threads: int = 1) -> Any:

@@ -28,6 +28,20 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(("network", "nodes", "project", "trial"), str))
 
 
+def of_runs(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
+    """Return all tables of what the runs' folders hold, by name."""
+    networks = retrained(runs)
+    return {
+        "projects": projects(runs),
+        "trials": trials(runs),
+        "curves": curves(runs),
+        "retrained": networks,
+        "table_s1": table_s1(networks),
+        "correlations": correlations(runs),
+        "ranks": ranks(runs),
+    }
+
+
 def projects(runs: Sequence[Run]) -> pd.DataFrame:
     """Return a row for each run: what was asked for, what came out, what it cost.
 
@@ -136,6 +150,15 @@ def table_s1(retrained: pd.DataFrame) -> pd.DataFrame:
     }
     usable = retrained[retrained["status"] == "COMPLETED"]
     return usable.head(TOP)[list(columns)].rename(columns=columns)
+
+
+def accuracy_and_cost(retrained: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """Return the usable networks with their times, and which are on the Pareto front."""
+    usable = retrained[retrained["status"] == "COMPLETED"]
+    table = usable.merge(times[["nodes", "us_per_sample"]], on="nodes")
+    table = table.sort_values(["us_per_sample", "test_mse"])
+    table["pareto"] = table["test_mse"] <= table["test_mse"].cummin()
+    return table
 
 
 def correlations(runs: Sequence[Run]) -> pd.DataFrame:

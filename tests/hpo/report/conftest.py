@@ -30,18 +30,10 @@ def read(four) -> list[Run]:
 @pytest.fixture(scope="session")
 def made(read) -> dict[str, pd.DataFrame]:
     """All tables of a report on the four runs, those of the holdout made up."""
-    retrained = tables.retrained(read)
-    return {
-        "projects": tables.projects(read),
-        "trials": tables.trials(read),
-        "curves": tables.curves(read),
-        "retrained": retrained,
-        "table_s1": tables.table_s1(retrained),
-        "correlations": tables.correlations(read),
-        "ranks": tables.ranks(read),
-        **_of_holdout(),
-        "inference": _times(retrained),
-    }
+    made = tables.of_runs(read)
+    times = _times(made["retrained"])
+    priced = tables.accuracy_and_cost(made["retrained"], times)
+    return made | _of_holdout() | {"inference": times, "accuracy_cost": priced}
 
 
 def _times(retrained: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "complexity": lambda t, **k: figures.complexity(t["retrained"], **k),
     "step2": lambda t, **k: figures.step2(t["retrained"], **k),
     "inference": lambda t, **k: figures.inference(t["inference"], **k),
-    "plane": lambda t, **k: figures.plane(t["retrained"], t["inference"], 1e-2, **k),
+    "plane": lambda t, **k: figures.plane(t["accuracy_cost"], t["inference"], 1e-2, **k),
     "ranks": lambda t, **k: figures.ranks(t["ranks"], t["correlations"], **k),
     "regions": lambda t, **k: figures.regions(t["regions"], t["networks"], **k),
 }
