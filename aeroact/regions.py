@@ -4,8 +4,8 @@ A mean over all states hides the ones that matter to someone: cold air, weak upd
 polluted plumes, states where half of the particles activate.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aeroact import schema
 from aeroact.console import Progress
-from aeroact.metrics import Errors
+from aeroact.metrics import Errors, Magnitudes
 
 Rows = NDArray[np.floating]
 Predict = Callable[[NDArray[np.float32]], Rows]
@@ -106,12 +106,47 @@ class Region:
         }
 
 
-_BINS_PER_DECADE = 1000
-_SMALLEST = 1e-12  # of an error; what is less is counted with it
+def deciles(x: Rows, fn: Rows) -> tuple[Axis, ...]:
+    """Return axes whose regions have a tenth of the states each, as far as these go.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, 16)
+        States in schema units, enough of them to know their distribution.
+    fn : ndarray, shape (n, 4)
+        Their simulated fractions.
+
+    Returns
+    -------
+    tuple of Axis
+        For updraft, temperature, total number, and the hygroscopicity of each mode.  Where many
+        states have the same value, as updrafts at their floor have, deciles fall together.
+    """
+    by = {axis.key: axis for axis in AXES}
+    axes = [by[schema.WBAR.name], by[schema.TAIR.name], by["number"]]
+    for column, mode in zip(schema.KAPPA.columns, schema.MODE_NAMES, strict=True):
+        axes.append(_of_column(column, f"hygroscopicity, {mode}"))
+    found = []
+    for axis in axes:
+        values = axis.of(x, fn)
+        edges = np.unique(np.percentile(values, range(10, 100, 10)))
+        inner = tuple(edges[edges > values.min()].tolist())
+        found.append(replace(axis, key=f"{axis.key}_deciles", edges=inner))
+    return tuple(found)
+
+
+def _of_column(column: str, title: str) -> Axis:
+    place = schema.COLUMNS.index(column)
+    return Axis(column, title, schema.variable_of(column).units, (), lambda x, fn: x[:, place])
 
 
 class Breakdown:
     """Errors over all rows, by region, and the distribution of their size.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        By which states are sorted into regions.
 
     Attributes
     ----------
@@ -119,15 +154,15 @@ class Breakdown:
         All rows.
     regions : dict of str to list of Region
         By the axis' key, in the order of its intervals.
-    largest : float
-        Largest absolute error of any mode.
+    sizes : Magnitudes
+        Of all errors, of every mode.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, axes: Sequence[Axis] = AXES) -> None:
+        self.axes = axes
         self.total = Region()
-        self.regions = {axis.key: [Region() for _ in axis.intervals] for axis in AXES}
-        self.largest = 0.0
-        self._counts = np.zeros(round(-np.log10(_SMALLEST)) * _BINS_PER_DECADE + 1, np.int64)
+        self.regions = {axis.key: [Region() for _ in axis.intervals] for axis in axes}
+        self.sizes = Magnitudes()
 
     def add(self, x: Rows, fn: Rows, prediction: Rows) -> None:
         """Take in a block of rows.
@@ -147,33 +182,19 @@ class Breakdown:
         if not len(x):
             return
         self.total.add(fn, prediction)
-        for axis in AXES:
+        for axis in self.axes:
             places = np.searchsorted(np.array(axis.edges), axis.of(x, fn), side="right")
             for place in np.unique(places):
                 rows = places == place
                 self.regions[axis.key][place].add(fn[rows], prediction[rows])
-        sizes = np.abs(prediction.astype(np.float64) - fn).ravel()
-        self.largest = max(self.largest, float(sizes.max()))
-        decades = np.log10(np.maximum(sizes, _SMALLEST) / _SMALLEST)
-        bins = np.ceil(decades * _BINS_PER_DECADE).astype(np.int64)
-        self._counts += np.bincount(
-            bins.clip(max=len(self._counts) - 1), minlength=len(self._counts)
-        )
-
-    def percentile(self, percent: float) -> float:
-        """Return what that many percent of the absolute errors do not exceed.
-
-        The upper edge of a logarithmic bin: at most 0.24 % too large.
-        """
-        below = np.cumsum(self._counts)
-        place = int(np.searchsorted(below, percent / 100 * below[-1]))
-        return min(self.largest, _SMALLEST * 10 ** (place / _BINS_PER_DECADE))
+        self.sizes.add(prediction.astype(np.float64) - fn)
 
 
 def breakdowns(
     blocks: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
     predictors: Mapping[str, Predict],
     progress: Progress | None = None,
+    axes: Sequence[Axis] = AXES,
 ) -> dict[str, Breakdown]:
     """Return the errors of several predictions in one pass over the rows.
 
@@ -185,8 +206,10 @@ def breakdowns(
         Each takes states, shape (m, 16), and returns fractions, shape (m, 4).
     progress : Progress, optional
         Is told the finished rows.
+    axes : sequence of Axis
+        By which the states are sorted into regions.
     """
-    found, done = {name: Breakdown() for name in predictors}, 0
+    found, done = {name: Breakdown(axes) for name in predictors}, 0
     for x, fn in blocks:
         for name, predict in predictors.items():
             found[name].add(x, fn, predict(x))
@@ -194,3 +217,45 @@ def breakdowns(
         if progress:
             progress(done)
     return found
+
+
+def records(errors: Breakdown, reference: Breakdown) -> list[dict[str, Any]]:
+    """Return the errors of an emulator, and those of ARG2000 beside them, by region.
+
+    Parameters
+    ----------
+    errors, reference : Breakdown
+        By the same axes.
+
+    Returns
+    -------
+    list of dict
+        ``by``, ``title``, ``low``, ``high``, ``range`` in words, ``rows``, and as ``emulator``
+        and ``arg2000`` what `Region.as_dict` returns.
+    """
+    return [
+        {
+            "by": axis.key,
+            "title": axis.title,
+            "low": low,
+            "high": high,
+            "range": interval(axis, low, high),
+            "rows": emulator.errors.rows,
+            "emulator": emulator.as_dict(),
+            "arg2000": parameterized.as_dict(),
+        }
+        for axis in errors.axes
+        for (low, high), emulator, parameterized in zip(
+            axis.intervals, errors.regions[axis.key], reference.regions[axis.key], strict=True
+        )
+    ]
+
+
+def interval(axis: Axis, low: float | None, high: float | None) -> str:
+    """Return a region in words, such as ``253 to 273 K``."""
+    units = "" if axis.units == "1" else f" {axis.units}"
+    if low is None:
+        return f"below {high:.4g}{units}"
+    if high is None:
+        return f"{low:.4g}{units} and above"
+    return f"{low:.4g} to {high:.4g}{units}"

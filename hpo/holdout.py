@@ -1,15 +1,15 @@
 """The holdout of a run: the rows that its search never saw."""
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aeroact import dataset, schema
+from aeroact import dataset
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.run import split_of
-from aeroact.physics.arg2000 import arg2000
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,6 +45,23 @@ class Holdout:
         """The parcel model's preset, as the file has it."""
         return str(self.ds.attrs.get("physics_preset", "not stated in the file"))
 
+    @property
+    def job(self) -> dict[str, Any] | None:
+        """What `aeroact-data generate` was asked for; None if the file is not of its making."""
+        job = self.ds.attrs.get("aeroact_job")
+        found: dict[str, Any] | None = None if job is None else json.loads(str(job))
+        return found
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the states were sampled by `aeroact.states`."""
+        return self.job is not None and self.job["states"] == "sampled"
+
+    @property
+    def training_rows(self) -> int:
+        """Rows that Step 2 trains on."""
+        return len(self._training)
+
     def blocks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Yield states (m, 16) in schema units and simulated fractions (m, 4)."""
         yield from dataset.stream(self.ds, self._rows)
@@ -70,10 +87,3 @@ class Holdout:
             if read >= n:
                 break
         return np.concatenate(states)[:n], np.concatenate(fractions)[:n]
-
-
-def predict_arg2000(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what E3SM's parameterization makes of states (n, 16): fractions (n, 4)."""
-    state = schema.split_state(x.astype(np.float64))
-    del state["rh"]  # ARG2000 starts at saturation
-    return arg2000(**state).fn

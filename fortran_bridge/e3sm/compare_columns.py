@@ -9,7 +9,6 @@ out; the updraft is at least 0.1 m s-1, as in E3SM). The parcel model simulates 
 """
 
 import argparse
-import csv
 import subprocess
 import sys
 import tempfile
@@ -21,49 +20,12 @@ from numpy.typing import NDArray
 
 import aeroact
 from aeroact import dataset, schema
+from aeroact.eam import columns
 from aeroact.errors import AeroactError
-from aeroact.mam4 import MIN_UPDRAFT
 from aeroact.physics.constants import MAM4_SIGMA_G
 
 DRY_AIR = 287.0423114  # J kg-1 K-1, E3SM's
-HEADERS = {"tair": "tair_K", "pressure": "pressure_hPa", "rh": "rh_liquid", "wbar": "wsub_ms"}
-SUFFIX = {"num_aer": "_cm3", "r_aer": "_um", "kappa": ""}
 Rows = NDArray[np.float64]
-
-
-def from_csv(path: Path) -> Rows:
-    """Read the layers of a CSV file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    ndarray, shape (n, 16)
-        States in schema units and column order.
-
-    Raises
-    ------
-    AeroactError
-        If it lacks a column, or no row is whole.
-    """
-    headers = [
-        HEADERS.get(column, column + SUFFIX.get(schema.variable_of(column).name, ""))
-        for column in schema.COLUMNS
-    ]
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [header for header in headers if header not in (reader.fieldnames or [])]
-        if missing:
-            raise AeroactError(f"{path}: has no column {missing[0]}; see --help for the headers")
-        rows = [[row[header] for header in headers] for row in reader]
-    states = np.array([row for row in rows if all(row)], dtype=np.float64).reshape(-1, 16)
-    print(f"{len(states)} of {len(rows)} rows of {path} are whole")
-    updraft = schema.COLUMNS.index("wbar")
-    states[:, updraft] = np.maximum(100.0 * states[:, updraft], MIN_UPDRAFT)
-    return states
 
 
 def with_parcel(states: Rows, fn: Rows | None) -> Rows:
@@ -127,7 +89,9 @@ def read(path: Path, limit: int | None) -> Rows:
         States in schema units and column order, and fractions.
     """
     if path.suffix == ".csv":
-        return with_parcel(from_csv(path)[:limit], None)
+        states = columns.read(path)
+        print(f"{len(states)} rows of {path} are whole")
+        return with_parcel(states[:limit], None)
     with dataset.open_dataset(path) as ds:
         first = ds.isel(nsamples=slice(limit))
         known = dataset.fractions(first) if "fn" in first else None
@@ -153,7 +117,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, help="how many of the states; default all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        namelist, columns = Path(folder, "aeroact_nl"), Path(folder, "columns.txt")
+        namelist, table = Path(folder, "aeroact_nl"), Path(folder, "columns.txt")
         namelist.write_text(
             "&aeroact_nl\n"
             "  aeroact_on = .true.\n"
@@ -163,12 +127,12 @@ def main() -> int:
             "/\n"
         )
         try:
-            np.savetxt(columns, to_e3sm(read(options.states, options.rows)), fmt="%.17e")
+            np.savetxt(table, to_e3sm(read(options.states, options.rows)), fmt="%.17e")
         except (AeroactError, OSError) as error:
             print(error, file=sys.stderr)
             return 1
         sys.stdout.flush()
-        return subprocess.run([options.program, namelist, columns], check=False).returncode
+        return subprocess.run([options.program, namelist, table], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ from aeroact.console import ProgressBar
 from aeroact.errors import AeroactError
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
-from aeroact.hpo.holdout import Holdout, predict_arg2000
+from aeroact.hpo.holdout import Holdout
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.report.hexagons import Hexagons
 from aeroact.hpo.report.inference import ARG2000, session_of
 from aeroact.hpo.report.runs import Run
 from aeroact.physics.constants import PRESETS
 from aeroact.physics.parcel import simulate
+from aeroact.references import predict_arg2000
 from aeroact.regions import AXES, Breakdown, Predict, Region
 
 WORST = 20
@@ -229,7 +230,7 @@ def _networks(order: Sequence[Pick], seen: dict[str, _Seen]) -> pd.DataFrame:
             **about.get(role, nothing),
             "rows": seen[role].breakdown.total.errors.rows,
             **_errors(seen[role].breakdown.total),
-            "largest_error": seen[role].breakdown.largest,
+            "largest_error": seen[role].breakdown.sizes.largest,
         }
         for role in (*about, ARG2000)
     )

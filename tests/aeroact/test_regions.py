@@ -79,7 +79,7 @@ def test_blocks_without_rows_change_nothing():
     x, fn, prediction = rows(50)
     whole, cut = broken_down(x, fn, prediction), broken_down(x, fn, prediction, cuts=[0, 0, 50])
     assert whole.total.errors.mse == cut.total.errors.mse
-    assert whole.percentile(99) == cut.percentile(99)
+    assert whole.sizes.percentile(99) == cut.sizes.percentile(99)
 
 
 @given(st.integers(1, 3_000), st.integers(0, 50), st.sampled_from([50.0, 99.0, 99.9]))
@@ -88,14 +88,14 @@ def test_percentiles_are_those_of_the_sorted_errors(n, seed, percent):
     found = broken_down(x, fn, prediction, cuts=[n // 3])
     sizes = np.abs(prediction.astype(float) - fn)
     exact = np.percentile(sizes, percent, method="inverted_cdf")
-    assert exact * (1 - 1e-9) <= found.percentile(percent) <= exact * 1.0024
-    assert found.largest == sizes.max()
+    assert exact * (1 - 1e-9) <= found.sizes.percentile(percent) <= exact * 1.0024
+    assert found.sizes.largest == sizes.max()
 
 
 def test_a_perfect_emulator_has_no_error():
     x, fn, _ = rows(10)
     found = broken_down(x, fn, fn.copy())
-    assert found.largest == found.percentile(99.9) == 0.0
+    assert found.sizes.largest == found.sizes.percentile(99.9) == 0.0
     assert found.total.bias == 0.0
 
 
