@@ -37,7 +37,19 @@ LOG_WIDE: tuple[Transform, ...] = tuple(map(_transform, COLUMNS))
 """Log of the columns that span orders of magnitude: updraft, number, radius and the
 hygroscopicity of primary carbon."""
 
-PRESETS: dict[str, tuple[Transform, ...]] = {"zscore": PLAIN, "log": LOG_WIDE}
+LOG_KOEHLER: tuple[Transform, ...] = tuple(
+    "log" if column.startswith("kappa") else transform
+    for column, transform in zip(COLUMNS, LOG_WIDE, strict=True)
+)
+"""Log of these and of all hygroscopicities: in logarithms the critical supersaturation of a
+particle, which goes with r^(-3/2) kappa^(-1/2) (Petters and Kreidenweis, 2007,
+doi:10.5194/acp-7-1961-2007), is nearly linear."""
+
+PRESETS: dict[str, tuple[Transform, ...]] = {
+    "zscore": PLAIN,
+    "log": LOG_WIDE,
+    "koehler": LOG_KOEHLER,
+}
 
 # Below these a column has no effect on activation; they keep log finite at zero.
 _FLOORS = {"wbar": 1e-2, "num_aer": 1e-6, "r_aer": 1e-4, "kappa": 1e-10}

@@ -54,6 +54,8 @@ def run(
     patience: o.Patience = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    droplet_weight: o.DropletWeight = None,
+    monotony_weight: o.MonotonyWeight = None,
     prune: o.Prune_ = None,
     retrain: o.Retrain = None,
     p_retrain: o.PRetrain = None,
@@ -105,6 +107,8 @@ def step1(
     patience: o.Patience = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    droplet_weight: o.DropletWeight = None,
+    monotony_weight: o.MonotonyWeight = None,
     prune: o.Prune_ = None,
     trial_timeout: o.TrialTimeout = None,
     max_failed: o.MaxFailed = None,
@@ -144,6 +148,16 @@ def step2(
     retrain_epochs: o.RetrainEpochs = None,
     schedule: o.Schedule_ = None,
     retrain_learning_rate: o.RetrainLearningRate = None,
+    droplet_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Of the droplet number's error in Step 2; by default as in Step 1."
+        ),
+    ] = None,
+    monotony_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of falling fractions in Step 2; by default as in Step 1."),
+    ] = None,
     trial_timeout: o.TrialTimeout = None,
     workers: o.Workers = None,
     retry_failed: o.RetryFailed = False,
@@ -154,13 +168,14 @@ def step2(
 
     May be repeated with another shortlist: what was retrained before is kept.
     """
-    asked = o.settings_in(locals()) | {
-        "max_layers": None,
-        "max_params": None,
-        "shortlist_max_layers": max_layers,
-        "shortlist_max_params": max_params,
+    of_step2 = {
+        "max_layers": "shortlist_max_layers",
+        "max_params": "shortlist_max_params",
+        "droplet_weight": "retrain_droplet_weight",
+        "monotony_weight": "retrain_monotony_weight",
     }
-    settings = {name: value for name, value in asked.items() if value is not None}
+    asked = o.settings_in(locals()).items()
+    settings = {of_step2.get(name, name): value for name, value in asked if value is not None}
 
     from aeroact.hpo.run import Request
     from aeroact.hpo.run import run as search
@@ -205,6 +220,8 @@ def plan(
     patience: o.Patience = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    droplet_weight: o.DropletWeight = None,
+    monotony_weight: o.MonotonyWeight = None,
     retrain_epochs: o.RetrainEpochs = None,
     trial_timeout: o.TrialTimeout = None,
     debug: Debug = False,
@@ -302,6 +319,8 @@ def slurm(
     patience: o.Patience = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    droplet_weight: o.DropletWeight = None,
+    monotony_weight: o.MonotonyWeight = None,
     prune: o.Prune_ = None,
     retrain: o.Retrain = None,
     p_retrain: o.PRetrain = None,

@@ -36,8 +36,9 @@ class Project(BaseModel):
     """Fraction of the samples that neither step sees."""
     validation: float = Field(0.2, gt=0, lt=1)
     """Fraction of the remaining samples that measures a network in training."""
-    transform: Literal["log", "zscore"] = "log"
-    """Inputs: z-score after a logarithm of the wide-ranging columns, or the plain z-score."""
+    transform: Literal["log", "koehler", "zscore"] = "log"
+    """Inputs: z-score after a logarithm of the wide-ranging columns, or also of all
+    hygroscopicities, or the plain z-score."""
 
     algorithm: Algorithm = "random"
     """How architectures are chosen; the last two are KerasTuner's own, and adaptive."""
@@ -66,6 +67,10 @@ class Project(BaseModel):
     """Rows of a batch."""
     learning_rate: float = Field(1e-3, gt=0)
     """Of the Adam optimizer (Kingma & Ba, 2015)."""
+    droplet_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """In the loss of a training, of the error of the droplet number: see `aeroact.hpo.loss`."""
+    monotony_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """In the loss of a training, of fractions that fall when the updraft rises."""
     prune: Rule = "none"
     """How a trial of Step 1 that will not be among the best is told, and ended."""
     trial_timeout: float | None = Field(None, gt=0)
@@ -92,6 +97,10 @@ class Project(BaseModel):
     retrain_learning_rate: float | None = Field(None, gt=0)
     """Learning rate of Step 2, the highest of its schedule; None: ten times that of Step 1, or
     the same where the schedule is constant."""
+    retrain_droplet_weight: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """`droplet_weight` of Step 2; None: that of Step 1."""
+    retrain_monotony_weight: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """`monotony_weight` of Step 2; None: that of Step 1."""
 
     @model_validator(mode="after")
     def _check_layers(self) -> "Project":
@@ -128,22 +137,25 @@ class Project(BaseModel):
         )
 
 
-STEP2_ONLY = frozenset(
+TRAINING_OF_STEP2 = frozenset(
     {
-        "retrain",
-        "shortlist",
-        "cost",
-        "shortlist_max_layers",
-        "shortlist_max_params",
         "retrain_epochs",
         "schedule",
         "retrain_learning_rate",
+        "retrain_droplet_weight",
+        "retrain_monotony_weight",
     }
 )
-"""Settings that Step 1 does not depend on."""
+"""Settings of Step 2 that all its networks must share."""
 
-TRAINING_OF_STEP2 = frozenset({"retrain_epochs", "schedule", "retrain_learning_rate"})
-"""Those of them that all networks of a Step 2 must share."""
+STEP2_ONLY = TRAINING_OF_STEP2 | {
+    "retrain",
+    "shortlist",
+    "cost",
+    "shortlist_max_layers",
+    "shortlist_max_params",
+}
+"""Settings that Step 1 does not depend on."""
 
 WITHOUT_EFFECT = frozenset({"trial_timeout", "max_failed"})
 """Settings that may change while a run goes on: they decide when to give up, not the result."""

@@ -113,6 +113,13 @@ class RunFolder:
         except tomllib.TOMLDecodeError as error:
             raise AeroactError(f"{self.project_file}: damaged ({error})") from error
 
+    def released(self) -> dict[str, Any]:
+        """Return what `project.toml` says, for others: of the data's path the name alone."""
+        content = self.read()
+        if "data" in content["project"]:
+            content["project"]["data"] = Path(content["project"]["data"]).name
+        return content
+
     def project(self) -> Project:
         """Return the settings of the run."""
         return project_of(self.read()["project"])

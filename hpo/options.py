@@ -34,8 +34,10 @@ Samples = Annotated[
 ]
 Seed = Annotated[int | None, _option("--seed", "Decides all that is random.", min=0)]
 Transform = Annotated[
-    Literal["log", "zscore"] | None,
-    _option("--transform", "Z-score after a log of wide-ranging inputs, or z-score alone."),
+    Literal["log", "koehler", "zscore"] | None,
+    _option(
+        "--transform", "Z-score after a log of wide-ranging inputs, of all kappas too, or alone."
+    ),
 ]
 Holdout = Annotated[
     float | None, _option("--holdout", "Fraction of the samples kept for the test.")
@@ -59,6 +61,16 @@ Patience = Annotated[
 ]
 BatchSize = Annotated[int | None, _option("--batch-size", "Rows of a batch.", min=1)]
 LearningRate = Annotated[float | None, _option("--learning-rate", "Of Adam.")]
+DropletWeight = Annotated[
+    float | None,
+    _option("--droplet-weight", "In the loss, of the error of the droplet number.", min=0),
+]
+MonotonyWeight = Annotated[
+    float | None,
+    _option(
+        "--monotony-weight", "In the loss, of fractions that fall as the updraft rises.", min=0
+    ),
+]
 Prune_ = Annotated[
     Rule | None, _option("--prune", "Rule that ends hopeless trials of Step 1 early.")
 ]

@@ -12,10 +12,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from aeroact.hpo.loss import Loss
+
 ops = tf.raw_ops
 
 # Adam (Kingma and Ba, 2015) with Keras's settings.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
+
+_LEAST = 1e-2
+"""Nearer to 0 or 1 than this, a fraction is taken to be this near when the gradient is made.
+
+The sigmoid's derivative vanishes there. An output that a large step has driven to 1 would stay
+there for good, however wrong it is: as that of the coarse mode did, of which most states activate
+nearly all.
+"""
 
 _TEST_BATCH = 1 << 12
 
@@ -31,6 +41,10 @@ class Perceptron:
         Rows to learn from.
     batch_size : int
         Rows a batch.
+    loss : Loss
+        What is to become small.
+    shares : ndarray of float32, shape (n, 4), or None
+        Of the modes in the aerosol number, where the loss needs them.
     """
 
     def __init__(
@@ -39,13 +53,16 @@ class Perceptron:
         x: NDArray[np.float32],
         fn: NDArray[np.float32],
         batch_size: int,
+        loss: Loss,
+        shares: NDArray[np.float32] | None,
     ) -> None:
         self._shapes = [w.shape for w in weights]
         self._sizes = [w.size for w in weights]
         self._parameters = tf.Variable(np.concatenate([w.ravel() for w in weights]))
         self._m, self._v = (tf.Variable(tf.zeros_like(self._parameters)) for _ in range(2))
         self._x, self._fn = tf.constant(x), tf.constant(fn)
-        self._batch_size = batch_size
+        self._shares = None if shares is None else tf.constant(shares)
+        self._batch_size, self._loss = batch_size, loss
         self._steps = 0
         self._run_epoch = tf.function(self._epoch, autograph=False).get_concrete_function(
             order=tf.TensorSpec([len(x)], tf.int32),
@@ -96,9 +113,11 @@ class Perceptron:
         def one_batch(batch: Any, total: Any) -> Any:
             rows = order[batch * size : (batch + 1) * size]
             parts = self._parts()
-            x, *hidden, predicted = _activations(parts, tf.gather(self._x, rows))
-            error = predicted - tf.gather(self._fn, rows)
-            gradient = _gradient(parts, [x, *hidden], predicted, error)
+            states = self._loss.states(tf.gather(self._x, rows))
+            *inputs, predicted = _activations(parts, states)
+            shares = None if self._shares is None else tf.gather(self._shares, rows)
+            error, slope = self._loss.compare(predicted, tf.gather(self._fn, rows), shares)
+            gradient = _gradient(parts, inputs, predicted, slope)
             self._step(gradient, rates[batch], steps + tf.cast(batch + 1, tf.float32))
             return batch + 1, total + 2.0 * tf.cast(ops.L2Loss(t=error), tf.float64)
 
@@ -147,8 +166,8 @@ def _activations(parts: list[Any], x: Any) -> list[Any]:
     return values
 
 
-def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, error: Any) -> Any:
-    """Return the gradient of the mean squared error, a vector like that of the parameters.
+def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, slope: Any) -> Any:
+    """Return the gradient of the loss, a vector like that of the parameters.
 
     Parameters
     ----------
@@ -156,11 +175,10 @@ def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, error: Any) -
         Kernel and bias of each layer in turn.
     inputs : list of tensor
         Of each layer.
-    predicted, error : tensor, shape (batch, 4)
-        Output of the last layer, and by how much it is too large.
+    predicted, slope : tensor, shape (rows, 4)
+        Output of the last layer, and the derivative of the loss by it.
     """
-    scale = 2.0 / tf.cast(ops.Size(input=error), tf.float32)
-    signal = ops.SigmoidGrad(y=predicted, dy=error * scale)
+    signal = ops.SigmoidGrad(y=tf.clip_by_value(predicted, _LEAST, 1 - _LEAST), dy=slope)
     gradients = []
     for layer in reversed(range(len(inputs))):
         gradients.append(ops.BiasAddGrad(out_backprop=signal))

@@ -13,6 +13,7 @@ from aeroact.hpo.config import Project
 from aeroact.hpo.crew import Crew
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
+from aeroact.hpo.loss import Loss
 from aeroact.hpo.prune import Pruner
 from aeroact.hpo.space import Chosen
 from aeroact.hpo.training import History, Recipe, train
@@ -175,6 +176,7 @@ def task_of(chosen: Chosen, project: Project, folder: RunFolder) -> Task:
         project.patience,
         candidate.batch_size or project.batch_size,
         candidate.learning_rate or project.learning_rate,
+        loss=Loss(project.droplet_weight, project.monotony_weight),
     )
     seed = [project.seed, int(chosen.name)]
     return Task(1, chosen.name, candidate, seed, recipe, project.p_subset, folder)
@@ -188,5 +190,6 @@ def attempt(task: Task, report: Report) -> Tried:
         task.recipe,
         task.seed,
         lambda *errors: report(errors),
+        task.folder.normalization(),
     )
     return Tried(**vars(history), inference_us=inference.measure(weights))

@@ -18,6 +18,7 @@ from aeroact.hpo.config import Project
 from aeroact.hpo.crew import Crew
 from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.journal import Trial
+from aeroact.hpo.loss import Loss
 from aeroact.hpo.space import Chosen
 from aeroact.hpo.training import History, Recipe, train
 from aeroact.hpo.watcher import Watcher
@@ -110,9 +111,19 @@ def task_of(trial: Chosen | Trial, project: Project, folder: RunFolder) -> Task:
         project.retrain_learning_rate or rate,
         project.schedule,
         keep_best=True,
+        loss=_loss(project),
     )
     seed = [project.seed, int(trial.name)]
     return Task(2, trial.name, candidate, seed, recipe, 1.0, folder)
+
+
+def _loss(project: Project) -> Loss:
+    """Return what Step 2 minimizes: what Step 1 does, unless it was asked for another."""
+    droplet, monotony = project.retrain_droplet_weight, project.retrain_monotony_weight
+    return Loss(
+        project.droplet_weight if droplet is None else droplet,
+        project.monotony_weight if monotony is None else monotony,
+    )
 
 
 def _tested(trial: Trial, result: Retrained | None) -> Trial:
@@ -130,10 +141,15 @@ def retrain(task: Task, report: Report) -> Retrained:
     """Train, test and save in a worker."""
     import keras
 
-    data = data_of(task.folder, task.p_subset)
-    widths = task.candidate.widths
-    weights, history = train(widths, data, task.recipe, task.seed, lambda *e: report(e))
-    model = network.build(widths, weights)
+    weights, history = train(
+        task.candidate.widths,
+        data_of(task.folder, task.p_subset),
+        task.recipe,
+        task.seed,
+        lambda *errors: report(errors),
+        task.folder.normalization(),
+    )
+    model = network.build(task.candidate.widths, weights)
     errors = test(model, task.folder)
     with replacing(task.folder.model(task.name)) as part:
         model.save(part)

@@ -1,4 +1,4 @@
-"""Train one network: Adam on the mean squared error, an epoch at a time in a compiled graph.
+"""Train one network: Adam on a `Loss`, an epoch at a time in a compiled graph.
 
 It does what `keras.Model.fit` does, without its cost for each batch and each trial.
 """
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from aeroact.hpo import network
 from aeroact.hpo.choices import Schedule
+from aeroact.hpo.loss import Loss, mode_shares
 from aeroact.hpo.space import Architecture
+from aeroact.normalization import Normalization
 
 # OneCycleLR of PyTorch: the part of the steps in which the rate rises, and how far it is
 # below its peak at the start, and below the start at the end.
@@ -71,6 +73,9 @@ class Recipe:
         See `learning_rate_at`.
     keep_best : bool
         Whether the network ends with the weights of its best epoch, or of its last.
+    loss : Loss
+        What is minimized on the training rows; the errors of the epochs are mean squared ones,
+        whatever it is.
     """
 
     epochs: int
@@ -79,6 +84,7 @@ class Recipe:
     learning_rate: float
     schedule: Schedule = "constant"
     keep_best: bool = False
+    loss: Loss = field(default_factory=Loss)
 
 
 @dataclass
@@ -137,6 +143,7 @@ def train(
     recipe: Recipe,
     seed: list[int],
     report: Report | None = None,
+    normalization: Normalization | None = None,
 ) -> tuple[list[NDArray[np.float32]], History]:
     """Train a network from scratch.
 
@@ -153,6 +160,8 @@ def train(
     report : callable, optional
         Called after each epoch with its MSE and validation MSE. If it returns True, the
         training ends, as it does when patience is at an end.
+    normalization : Normalization, optional
+        Of the rows, for a loss with a droplet weight.
 
     Returns
     -------
@@ -165,11 +174,13 @@ def train(
     ------
     DivergedError
         If a loss is not finite.
+    ValueError
+        If there is a droplet weight and no normalization.
     """
     import keras
 
     try:
-        return _train(widths, data, recipe, seed, report)
+        return _train(widths, data, recipe, seed, report, normalization)
     finally:
         # TensorFlow keeps the compiled operations of every network until it is told not to.
         keras.backend.clear_session()
@@ -181,12 +192,18 @@ def _train(
     recipe: Recipe,
     seed: list[int],
     report: Report | None,
+    normalization: Normalization | None,
 ) -> tuple[list[NDArray[np.float32]], History]:
     from aeroact.hpo.perceptron import Perceptron
 
     started = time.perf_counter()
     weights = network.initial_weights(widths, [*seed, 0])
-    perceptron = Perceptron(weights, data.x, data.fn, recipe.batch_size)
+    shares = None
+    if recipe.loss.droplet_weight:
+        if normalization is None:
+            raise ValueError("a droplet weight needs the normalization of the rows")
+        shares = mode_shares(data.x, normalization)
+    perceptron = Perceptron(weights, data.x, data.fn, recipe.batch_size, recipe.loss, shares)
     shuffle = np.random.default_rng([*seed, 1])
     n_batches = math.ceil(len(data.x) / recipe.batch_size)
     history, best, waited = History(), math.inf, 0

@@ -92,6 +92,7 @@ def _question(run: Run) -> tuple[Any, ...]:
             *("samples", "seed", "holdout", "validation", "transform", "algorithm", "trials"),
             *("min_layers", "max_layers", "widths", "max_params", "learning_rates"),
             *("batch_sizes", "epochs", "patience", "batch_size", "learning_rate", "prune"),
+            *("droplet_weight", "monotony_weight"),
         }
     )
     data = run.content.get("data", {}).get("sha256")

@@ -11,7 +11,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from aeroact.errors import AeroactError
-from aeroact.normalization import LOG_WIDE, PLAIN, PRESETS, Normalization, Transform, fit
+from aeroact.normalization import (
+    LOG_KOEHLER,
+    LOG_WIDE,
+    PLAIN,
+    PRESETS,
+    Normalization,
+    Transform,
+    fit,
+)
 from aeroact.schema import COLUMNS
 from aeroact.states import sample_rows
 
@@ -138,7 +146,7 @@ def test_a_logarithm_without_a_floor_is_an_error_that_names_its_column(column: s
 
 
 def test_presets_are_the_papers_z_score_and_the_logarithm_of_what_spans_decades() -> None:
-    assert PRESETS == {"zscore": PLAIN, "log": LOG_WIDE}
+    assert PRESETS == {"zscore": PLAIN, "log": LOG_WIDE, "koehler": LOG_KOEHLER}
     assert set(PLAIN) == {"identity"}
     assert len(PLAIN) == len(LOG_WIDE) == 16
     assert [c for c, t in zip(COLUMNS, LOG_WIDE, strict=True) if t == "log"] == [
@@ -150,6 +158,9 @@ def test_presets_are_the_papers_z_score_and_the_logarithm_of_what_spans_decades(
         ),
         "kappa_pcarbon",
     ]
+    more = [c for c, a, b in zip(COLUMNS, LOG_WIDE, LOG_KOEHLER, strict=True) if a != b]
+    assert more == ["kappa_accum", "kappa_aitken", "kappa_coarse"]
+    assert LOG_KOEHLER.count("log") == 13
 
 
 def test_the_logarithm_is_the_default() -> None:

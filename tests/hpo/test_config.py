@@ -63,6 +63,9 @@ def test_another_space_comes_from_a_file(tmp_path):
         ({"widths": [8, 0]}, "widths"),
         ({"algorithm": "bayesian", "prune": "asha"}, "prune = asha needs algorithm = random"),
         ({"p_retrain": 1.5}, "p_retrain"),
+        ({"droplet_weight": -1.0}, "droplet_weight"),
+        ({"monotony_weight": "inf"}, "monotony_weight"),
+        ({"retrain_droplet_weight": -1.0}, "retrain_droplet_weight"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, named):

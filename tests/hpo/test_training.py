@@ -233,6 +233,23 @@ def test_the_best_epoch_is_kept(data):
     assert error == pytest.approx(min(history.val_mse), rel=1e-5)
 
 
+def test_an_output_that_was_driven_to_one_still_learns(data, monkeypatch):
+    """Its sigmoid is 1 to the last bit, so its derivative is 0."""
+    drawn = network.initial_weights
+
+    def saturated(widths, seed):
+        weights = drawn(widths, seed)
+        weights[-1][2] = 18.0
+        return weights
+
+    monkeypatch.setattr(network, "initial_weights", saturated)
+    recipe = replace(RECIPE, epochs=60, learning_rate=1e-2, schedule="onecycle")
+    weights, _ = train((16,), data, recipe, seed=[1])
+    predicted = network.predict(network.build((16,), weights), data.x_val)
+    mse, of_one = (((p - data.fn_val[:, 2]) ** 2).mean() for p in (predicted[:, 2], 1.0))
+    assert mse < 0.3 * of_one
+
+
 def test_a_loss_that_is_no_number_ends_the_training(data):
     fn = data.fn.copy()
     fn[5, 3] = math.nan

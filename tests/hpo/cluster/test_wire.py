@@ -41,6 +41,10 @@ projects = st.builds(
     retrain_epochs=sizes,
     schedule=st.sampled_from(["constant", "cosine", "onecycle"]),
     retrain_learning_rate=st.none() | rates,
+    droplet_weight=rates,
+    monotony_weight=rates,
+    retrain_droplet_weight=st.none() | rates,
+    retrain_monotony_weight=st.none() | rates,
 )
 
 
