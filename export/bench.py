@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from aeroact import timing
 from aeroact.console import Progress
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.timing import Repeated, Timing, Work
-from aeroact.zoo import Emulator
 
 BATCHES = (1, 16, 128, 1024)
 """States a call: one column of a model, a few, a chunk of columns, all that a rank has."""

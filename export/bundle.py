@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aeroact import schema
+from aeroact.assess import monotony
+from aeroact.emulator import CARD_FILE, ONNX_FILE, SUMS_FILE
 from aeroact.files import replacing_folder, sha256
-from aeroact.zoo import CARD_FILE, ONNX_FILE, SUMS_FILE
 
 WEIGHTS_FILE = "weights.nc"
 CARD_TEXT_FILE = "CARD.md"
@@ -61,7 +63,8 @@ def render(card: dict[str, Any]) -> str:
         autoescape=False,  # Markdown, not HTML
     )
     environment.filters["as"] = _formatted
-    return environment.get_template("CARD.md.j2").render(card=card)
+    template = environment.get_template("CARD.md.j2")
+    return template.render(card=card, modes=schema.MODES, steps=monotony.STEPS)
 
 
 def _formatted(value: float | None, spec: str) -> str:

@@ -9,9 +9,10 @@ from aeroact import schema
 from aeroact.export import bench
 from aeroact.export import layers as network
 from aeroact.export.layers import Layers
+from aeroact.export.native import BACKENDS, FortranReport
 from aeroact.normalization import Normalization
-from aeroact.regions import AXES, Axis, Breakdown
-from aeroact.timing import S4_BATCH, S4_REPETITIONS, S4_SAMPLES
+from aeroact.regions import Breakdown, records
+from aeroact.timing import S4_BATCH, S4_REPETITIONS, S4_SAMPLES, Timing
 
 if TYPE_CHECKING:
     from aeroact.export.parity import Parity
@@ -64,6 +65,7 @@ def make(
     provenance: Mapping[str, Any],
     guard: bool = False,
     optimized: Sequence[Mapping[str, Any]] | None = None,
+    fortran: FortranReport | None = None,
 ) -> dict[str, Any]:
     """Build a model card.
 
@@ -98,6 +100,9 @@ def make(
         Whether the ONNX file has the output ``in_domain``.
     optimized : sequence of mapping, optional
         What was tried to make it smaller or faster, as `optimize.records` has it.
+    fortran : FortranReport, optional
+        Times in compiled Fortran, if asked for; the emulator is called `timed_as` there too,
+        and `batch` is one of the batches.
 
     Returns
     -------
@@ -136,8 +141,11 @@ def make(
         "holdout": holdout,
         "arg2000": totals(arg2000),
         "size_of_errors": {"emulator": _sizes(errors), "arg2000": _sizes(arg2000)},
-        "regions": regions(errors, arg2000),
-        "cost": _cost(costs, timed_as, batch, network.mflop(hidden)),
+        "regions": records(errors, arg2000),
+        "cost": {
+            **_cost(costs, timed_as, batch, network.mflop(hidden)),
+            "fortran": fortran and _fortran(fortran, timed_as, batch),
+        },
         "optimized": optimized,
         "parity": {
             "keras": parity.largest,
@@ -169,40 +177,10 @@ def totals(errors: Breakdown) -> dict[str, Any]:
 def _sizes(errors: Breakdown) -> dict[str, float]:
     return {
         "bias": errors.total.bias,
-        "p99": errors.percentile(99),
-        "p999": errors.percentile(99.9),
-        "largest": errors.largest,
+        "p99": errors.sizes.percentile(99),
+        "p999": errors.sizes.percentile(99.9),
+        "largest": errors.sizes.largest,
     }
-
-
-def regions(errors: Breakdown, arg2000: Breakdown) -> list[dict[str, Any]]:
-    """Return the errors of an emulator and of ARG2000 by region of state space."""
-    return [
-        {
-            "by": axis.key,
-            "title": axis.title,
-            "low": low,
-            "high": high,
-            "range": interval(axis, low, high),
-            "rows": emulator.errors.rows,
-            "emulator": emulator.as_dict(),
-            "arg2000": reference.as_dict(),
-        }
-        for axis in AXES
-        for (low, high), emulator, reference in zip(
-            axis.intervals, errors.regions[axis.key], arg2000.regions[axis.key], strict=True
-        )
-    ]
-
-
-def interval(axis: Axis, low: float | None, high: float | None) -> str:
-    """Return a region in words, such as ``253 to 273 K``."""
-    units = "" if axis.units == "1" else f" {axis.units}"
-    if low is None:
-        return f"below {high:g}{units}"
-    if high is None:
-        return f"{low:g}{units} and above"
-    return f"{low:g} to {high:g}{units}"
 
 
 def _cost(costs: bench.Report, name: str, batch: int, mflop: float) -> dict[str, Any]:
@@ -214,15 +192,7 @@ def _cost(costs: bench.Report, name: str, batch: int, mflop: float) -> dict[str,
         "arg2000_us_per_sample": costs.arg2000.median,
         "arg2000_us_per_sample_quartiles": [costs.arg2000.lower, costs.arg2000.upper],
         "multiple_of_arg2000": costs.multiple(name, batch),
-        "batches": [
-            {
-                "batch": states,
-                "us_per_sample": timed.median,
-                "quartiles": [timed.lower, timed.upper],
-                "multiple_of_arg2000": costs.multiple(name, states),
-            }
-            for states, timed in sorted(costs.timings[name].items())
-        ],
+        "batches": _by_batch(costs.timings[name], costs.arg2000),
         "figure_s4": s4
         and {
             "samples": S4_SAMPLES,
@@ -239,6 +209,40 @@ def _cost(costs: bench.Report, name: str, batch: int, mflop: float) -> dict[str,
         "cores": costs.machine.cores,
         "onnxruntime": costs.machine.versions["onnxruntime"],
         "versions": costs.machine.versions,
+    }
+
+
+def _by_batch(timings: Mapping[int, Timing], arg2000: Timing) -> list[dict[str, Any]]:
+    return [
+        {
+            "batch": batch,
+            "us_per_sample": timed.median,
+            "quartiles": [timed.lower, timed.upper],
+            "multiple_of_arg2000": timed.median / arg2000.median,
+        }
+        for batch, timed in sorted(timings.items())
+    ]
+
+
+def _fortran(report: FortranReport, name: str, batch: int) -> dict[str, Any]:
+    of_backends = report.timings[name]
+    backend = report.fastest(name, batch)
+    return {
+        "compiler": report.compiler,
+        "flags": report.flags,
+        "library": report.library,
+        "arg2000_us_per_sample": report.arg2000.median,
+        "arg2000_us_per_sample_quartiles": [report.arg2000.lower, report.arg2000.upper],
+        **{
+            each: _by_batch(of_backends[each], report.arg2000) if each in of_backends else None
+            for each in BACKENDS
+        },
+        "fastest": {
+            "backend": backend,
+            "batch": batch,
+            "us_per_sample": of_backends[backend][batch].median,
+            "multiple_of_arg2000": report.multiple(name, backend, batch),
+        },
     }
 
 
@@ -290,12 +294,26 @@ _NEEDED: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_NEEDED_FORTRAN: dict[str, type | tuple[type, ...]] = {
+    "cost.fortran.compiler": str,
+    "cost.fortran.flags": str,
+    "cost.fortran.arg2000_us_per_sample": _NUMBER,
+    "cost.fortran.fastest.backend": str,
+    "cost.fortran.fastest.batch": int,
+    "cost.fortran.fastest.us_per_sample": _NUMBER,
+    "cost.fortran.fastest.multiple_of_arg2000": _NUMBER,
+}
+"""Of a card that states times in Fortran."""
+
+
 def faults(card: Any) -> list[str]:
     """Say what a card that was read from a file lacks, by the dotted names of its keys."""
     if not isinstance(card, dict):
         return [f"holds {type(card).__name__}, not an object"]
     found = []
-    for path, kind in _NEEDED.items():
+    cost = card.get("cost")
+    in_fortran = isinstance(cost, dict) and cost.get("fortran") is not None
+    for path, kind in (_NEEDED | (_NEEDED_FORTRAN if in_fortran else {})).items():
         value: Any = card
         for key in path.split("."):
             if not isinstance(value, dict) or key not in value:

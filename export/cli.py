@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from aeroact.export.bench import Report
+    from aeroact.export.native import FortranReport
     from aeroact.export.run import Ranking
     from aeroact.hpo.folder import RunFolder
 
@@ -46,6 +47,13 @@ Guard = Annotated[
         "--with-guard", help="Add the output in_domain: is a state within the training bounds?"
     ),
 ]
+Native = Annotated[
+    bool,
+    typer.Option(
+        "--native",
+        help="Time it in compiled Fortran too, as a climate model runs it; needs gfortran.",
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the ranking to this file too.")]
 Csv = Annotated[Path | None, typer.Option("--csv", help="The same, as CSV.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="The same, as Markdown.")]
@@ -70,6 +78,16 @@ def export(
     max_growth: Annotated[
         float, typer.Option(min=0.0, help="By how much of itself the MSE may grow for one.")
     ] = 0.01,
+    native: Native = False,
+    assess: Annotated[
+        bool,
+        typer.Option(
+            "--assess", help="Deciles, droplets, worst state, monotony, limits, for the card."
+        ),
+    ] = False,
+    columns: Annotated[
+        Path | None, typer.Option(help="With --assess: a CSV file of E3SM columns to compare on.")
+    ] = None,
     json_file: Json = None,
     csv_file: Csv = None,
     markdown_file: Markdown = None,
@@ -87,6 +105,8 @@ def export(
     from aeroact.export.run import export as export_run
     from aeroact.hpo.folder import RunFolder
 
+    if columns is not None and not assess:
+        raise typer.BadParameter("is for --assess; add that", param_hint="--columns")
     folder = RunFolder(run or _newest_run())
     out = out or Path("emulators") / f"{folder.path.resolve().name}-{pick}"
     exported = export_run(
@@ -95,11 +115,19 @@ def export(
         Choice(pick, tolerance, max_mse, batch),
         Form(with_guard, optimize, max_growth),
         console.progress,
+        in_fortran=native,
+        assess=assess,
+        columns=columns,
     )
     _show(folder, exported.ranking, batch, [json_file, csv_file, markdown_file])
     for form in exported.card["optimized"] or []:
         print(f"{form['name']}: {form['verdict']}: {form['how']}; {form['reason']}")
     print(f"Picked trial {exported.chosen.trial.name}, {pick}: {exported.meaning}.")
+    if fortran := exported.card["cost"]["fortran"]:
+        print(
+            "In Fortran: {us_per_sample:.3g} us a state, {multiple_of_arg2000:.3g} times ARG2000, "
+            "by {backend} in batches of {batch:,}.".format(**fortran["fastest"])
+        )
     print(f"Emulator: {out}/emulator.onnx")
     print(f"Its card: {out}/CARD.md")
     print(f"Its figures: {out}/fn.png, {out}/cost.png")
@@ -146,6 +174,7 @@ def bench(
     figure_s4: Annotated[
         bool, typer.Option(help="Also 100,000 samples, ten times over (the paper's Figure S4).")
     ] = True,
+    native: Native = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all times to this file too.")
     ] = None,
@@ -153,19 +182,28 @@ def bench(
 ) -> None:
     """Time emulators on one core, ARG2000 beside them."""
     from aeroact.export import bench as timing
+    from aeroact.export import native as compiled
     from aeroact.export.sources import onnx_of
     from aeroact.files import write_text
     from aeroact.states import sample_rows
 
+    if native:
+        compiled.require_compiler()
     contents = onnx_of(emulators or [_newest_run()])
     x = sample_rows(0, 4096, seed=0)
+    batches = batches or list(timing.BATCHES)
     with console.progress("Timing on one core, rounds", timing.units(figure_s4)) as progress:
-        report = timing.measure(
-            contents, x, batches or timing.BATCHES, figure_s4=figure_s4, progress=progress
-        )
+        report = timing.measure(contents, x, batches, figure_s4=figure_s4, progress=progress)
+    content, tables = report.as_dict(), [_times(report)]
+    if native:
+        with console.progress("Timing in Fortran, rounds", compiled.UNITS) as progress:
+            fortran = compiled.measure(contents, x, batches, progress=progress)
+        content["fortran"] = fortran.as_dict()
+        tables.append(_times_in_fortran(fortran))
     if json_file is not None:
-        write_text(json_file, json.dumps(report.as_dict(), indent=1) + "\n")
-    console.print_table(_times(report))
+        write_text(json_file, json.dumps(content, indent=1) + "\n")
+    for table in tables:
+        console.print_table(table)
 
 
 @parts.command(epilog="Example: aeroact-export verify emulators/default-lightest")
@@ -226,6 +264,29 @@ def _times(report: "Report") -> "Table":
             s4 = report.figure_s4[name]
             cells.append(f"{s4.mean:.1f} +- {s4.std:.1f}")
         table.add_row(escape(name), *cells)
+    return table
+
+
+def _times_in_fortran(report: "FortranReport") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"us a state in Fortran on one core (times ARG2000: {report.arg2000.median:.3f} us); "
+        f"{report.compiler} {report.flags}, {report.library or 'no ONNX Runtime'}"
+    )
+    for heading in ("emulator", "backend"):
+        table.add_column(heading)
+    batches = next(by_batch for of in report.timings.values() for by_batch in of.values())
+    for batch in batches:
+        table.add_column(f"batch {batch:,}", justify="right", no_wrap=True)
+    for name, of_backends in report.timings.items():
+        for backend, timings in of_backends.items():
+            times = [
+                f"{t.median:.3g} ({report.multiple(name, backend, batch):.3g})"
+                for batch, t in timings.items()
+            ]
+            table.add_row(escape(name), backend, *times)
     return table
 
 

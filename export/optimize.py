@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.console import Progress
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import bench, parity, rewrites
 from aeroact.export.convert import to_onnx
@@ -24,7 +25,6 @@ from aeroact.export.prune_units import prune, without_silent
 from aeroact.metrics import Errors
 from aeroact.normalization import Normalization
 from aeroact.timing import Timing
-from aeroact.zoo import Emulator
 
 MAX_GROWTH = 0.01
 """Fraction by which the MSE may grow, unless the user says otherwise."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import weights
 from aeroact.export.layers import Layers
 from aeroact.hpo import network
 from aeroact.normalization import Normalization
 from aeroact.schema import COLUMNS, N_INPUTS
-from aeroact.zoo import Emulator
 
 if TYPE_CHECKING:
     import keras

@@ -1,28 +1,45 @@
 """A whole export: convert every retrained network, compare, time, rank, bundle the pick."""
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tomli_w
 
+from aeroact.assess import assessment
+from aeroact.assess.box import Box
 from aeroact.console import ProgressBar, no_progress
+from aeroact.eam import columns as eam_columns
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
-from aeroact.export import bench, bundle, card, figure, optimize, parity, rewrites, table, weights
+from aeroact.export import (
+    bench,
+    bundle,
+    card,
+    figure,
+    native,
+    optimize,
+    parity,
+    rewrites,
+    table,
+    weights,
+)
 from aeroact.export.convert import layers_of, restated, to_onnx
 from aeroact.export.cost_figure import accuracy_against_cost
 from aeroact.export.layers import params, widths
 from aeroact.export.rank import Candidate, pick, ranking
-from aeroact.files import require_writable
+from aeroact.files import require_writable, write_text
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
-from aeroact.hpo.holdout import Holdout, predict_arg2000
+from aeroact.hpo.holdout import Holdout
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.tables import by_holdout
 from aeroact.normalization import Normalization
+from aeroact.references import predict_arg2000
 from aeroact.regions import Breakdown, breakdowns
-from aeroact.zoo import Emulator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -247,6 +264,10 @@ def export(
     choice: Choice,
     form: Form = Form(),
     progress: ProgressBar = no_progress,
+    *,
+    in_fortran: bool = False,
+    assess: bool = False,
+    columns: Path | None = None,
 ) -> Exported:
     """Rank the networks of a run and bundle the one that is wanted.
 
@@ -262,14 +283,23 @@ def export(
         What it is to be like.
     progress : ProgressBar
         Shows how far it is.
+    in_fortran : bool
+        Whether the pick is timed in compiled Fortran, too.
+    assess : bool
+        Whether it is assessed further than by its errors on the holdout.
+    columns : Path, optional
+        E3SM columns for that, as `aeroact.eam.columns` reads them.
 
     Raises
     ------
     AeroactError
-        If there is nothing to export, or the pick is not what was tested; then nothing is
-        written.
+        If there is nothing to export, the pick is not what was tested, or a compiler is
+        wanted and missing; then nothing is written.
     """
     require_writable(out)
+    if in_fortran:
+        native.require_compiler()
+    layers_of_columns = None if columns is None else eam_columns.read(columns)
     networks(folder)  # says where there is none before the data are read
     holdout = Holdout(folder)
     ranked = rank(folder, choice, form, progress, holdout)
@@ -317,10 +347,13 @@ def export(
     bound = np.inf if rewrites.is_quantized(onnx) else parity.MAX_DIFFERENCE
     difference = parity.with_weights(emulator, layers, normalization, compared, bound)
     largest = max(difference.largest, difference.at_corners)
+    picked, batches = {chosen.trial.name: onnx}, sorted({*bench.BATCHES, choice.batch})
     with progress("Timing the pick, rounds", bench.units()) as show:
-        costs = bench.measure(
-            {chosen.trial.name: onnx}, x, sorted({*bench.BATCHES, choice.batch}), progress=show
-        )
+        costs = bench.measure(picked, x, batches, progress=show)
+    fortran = None
+    if in_fortran:
+        with progress("Timing it in Fortran, rounds", native.UNITS) as show:
+            fortran = native.measure(picked, x, batches, progress=show)
     content = card.make(
         name=out.name,
         layers=layers,
@@ -338,7 +371,21 @@ def export(
         provenance=_provenance(folder, chosen.trial, holdout),
         guard=form.guard,
         optimized=optimize.records(variants) if variants else None,
+        fortran=fortran,
     )
+    if assess:
+        content["assessment"] = assessment.assess(
+            emulator.predict,
+            holdout.blocks,
+            len(holdout),
+            (x, fn),
+            Box(normalization.low, normalization.high),
+            sampled=holdout.sampled,
+            physics=holdout.physics,
+            columns=layers_of_columns,
+            seed=folder.project().seed,
+            progress=progress,
+        )
     drawing = figure.predicted_against_simulated(
         fn,
         {
@@ -353,9 +400,12 @@ def export(
         content,
         {
             bundle.WEIGHTS_FILE: partial(weights.write, layers=layers, normalization=normalization),
-            bundle.FIGURE_FILE: drawing.savefig,
-            bundle.COST_FIGURE_FILE: plane.savefig,
+            bundle.FIGURE_FILE: partial(figure.save, figure=drawing),
+            bundle.COST_FIGURE_FILE: partial(figure.save, figure=plane),
             bundle.RANKING_FILE: partial(table.write, records=ranked.records),
+            folder.project_file.name: partial(_write_project, folder=folder),
+            folder.step1_table.name: partial(shutil.copyfile, folder.step1_table),
+            folder.step2_table.name: partial(shutil.copyfile, folder.step2_table),
         },
     )
     return Exported(ranked, chosen, meaning, content)
@@ -367,11 +417,20 @@ def draw(folder: RunFolder, ranking: Ranking, choice: Choice) -> "Figure":
     return accuracy_against_cost(ranking.records, title)
 
 
+def _write_project(path: Path, folder: RunFolder) -> None:
+    write_text(path, tomli_w.dumps(folder.released()))
+
+
 def _provenance(folder: RunFolder, trial: Trial, holdout: Holdout) -> dict[str, Any]:
-    content = folder.read()
+    content = folder.released()
     return {
         "trial": trial.name,
         "project": content["project"],
-        "data": {**content["data"], "physics": holdout.physics},
+        "data": {
+            **content["data"],
+            "physics": holdout.physics,
+            "training_rows": holdout.training_rows,
+            "job": holdout.job,
+        },
         "versions": content["versions"],
     }

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from aeroact.emulator import ONNX_FILE, Emulator, verify_sums
 from aeroact.errors import AeroactError
 from aeroact.export.convert import layers_of, to_onnx
 from aeroact.export.run import networks
 from aeroact.hpo import network
 from aeroact.hpo.folder import RunFolder
-from aeroact.zoo import ONNX_FILE, Emulator, verify_sums
 
 
 def onnx_of(paths: Sequence[Path]) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aeroact import console, dataset, schema
 from aeroact.console import ProgressBar
+from aeroact.emulator import CARD_FILE, ONNX_FILE, SUMS_FILE, Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import bundle, parity, weights
 from aeroact.export import card as model_card
@@ -30,12 +31,11 @@ from aeroact.export.layers import Layers
 from aeroact.export.rewrites import is_quantized
 from aeroact.files import sha256
 from aeroact.hpo.config import project_of
-from aeroact.hpo.holdout import predict_arg2000
 from aeroact.hpo.run import split_of
 from aeroact.metrics import Errors
 from aeroact.normalization import Normalization
-from aeroact.regions import Predict, breakdowns
-from aeroact.zoo import CARD_FILE, ONNX_FILE, SUMS_FILE, Emulator
+from aeroact.references import predict_arg2000
+from aeroact.regions import Predict, breakdowns, records
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -455,7 +455,7 @@ def _data(card: Card, emulator: Emulator, path: Path, progress: ProgressBar) -> 
     wrong = [f"{found} holdout rows; {stated} on {said['rows']:,}"] * (not _agree(errors, said))
     if not np.isclose(card["arg2000"]["mse"], arg2000.total.errors.mse, rtol=AGREEMENT, atol=0):
         wrong.append(f"MSE of ARG2000 is {arg2000.total.errors.mse:.4e}, not what it says")
-    regions = model_card.regions(measured, arg2000)
+    regions = records(measured, arg2000)
     if len(regions) != len(card["regions"]):
         wrong.append(f"there are {len(regions)} regions, not {len(card['regions'])}")
     wrong += [

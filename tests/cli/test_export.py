@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 import aeroact
 from aeroact.states import sample_rows
 from tests.commands import fails, run_command
+
+GFORTRAN = shutil.which("gfortran")
+needs_gfortran = pytest.mark.skipif(not GFORTRAN, reason="needs gfortran: apt-get install gfortran")
 
 
 @pytest.fixture
@@ -28,6 +32,7 @@ def optimized(finished_run, tmp_path_factory):
         "--pick=best",
         "--with-guard",
         "--optimize",
+        *(["--native"] if GFORTRAN else []),
         "--out",
         folder,
     )
@@ -89,6 +94,58 @@ def test_times_of_bundles_files_and_runs(bundle, finished_run, tmp_path):
     assert report["arg2000"]["median"] > 0
     assert report["machine"]["versions"]["onnxruntime"]
     assert "times ARG2000" in done.stdout
+
+
+@needs_gfortran
+def test_times_in_fortran_of_a_bundle(bundle, tmp_path):
+    times = tmp_path / "times.json"
+    options = ("--batch=1", "--batch=64", "--no-figure-s4", "--native", f"--json={times}")
+    done = run_command("aeroact-export", "bench", bundle, *options)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(times.read_text())
+    assert report["timings"].keys() == report["fortran"]["timings"].keys() == {bundle.name}
+    of_bundle = report["fortran"]["timings"][bundle.name]
+    assert {backend: list(times) for backend, times in of_bundle.items()} == {
+        "native": ["1", "64"],
+        "ort": ["1", "64"],
+    }
+    arg2000 = report["fortran"]["arg2000"]["median"]
+    for timing in (*of_bundle["native"].values(), *of_bundle["ort"].values()):
+        assert timing["multiple_of_arg2000"] == timing["median"] / arg2000 > 0
+    assert "us a sample on one core" in done.stdout
+    assert "us a state in Fortran on one core" in done.stdout
+    assert "gfortran" in done.stdout
+
+
+@needs_gfortran
+def test_times_in_fortran_are_on_the_card(optimized):
+    folder, printed = optimized
+    fortran = aeroact.load(folder).card["cost"]["fortran"]
+    assert fortran["flags"] == "-O3 -march=native"
+    assert [row["batch"] for row in fortran["ort"]] == [1, 16, 128, 1024]
+    fastest = fortran["fastest"]
+    assert fastest["batch"] == 1024
+    assert fastest["multiple_of_arg2000"] > 0
+    assert f"In Fortran: {fastest['us_per_sample']:.3g} us a state, " in printed
+    assert "### In compiled Fortran" in (folder / "CARD.md").read_text()
+
+
+def test_no_time_in_fortran_is_taken_unless_asked_for(bundle):
+    assert aeroact.load(bundle).card["cost"]["fortran"] is None
+
+
+@pytest.mark.parametrize("part", ["bench", "export"])
+def test_without_a_compiler_there_are_no_times_in_fortran(part, bundle, finished_run, tmp_path):
+    first = ("bench", bundle) if part == "bench" else (finished_run, "--out", tmp_path / "new")
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = run_command("aeroact-export", *first, "--native", env=environment)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: gfortran: No such file or directory; times in Fortran need a compiler: "
+        "apt-get install gfortran"
+    ]
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_whole_bundle_passes(bundle, dataset_file):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from aeroact import dataset, normalization
+from aeroact.emulator import Emulator
 from aeroact.export import bundle, card, weights
 from aeroact.export.bench import Machine, Report
 from aeroact.export.convert import to_onnx
@@ -13,12 +14,11 @@ from aeroact.export.layers import Layer, Layers, widths
 from aeroact.export.parity import MAX_DIFFERENCE, Parity
 from aeroact.files import sha256
 from aeroact.hpo.config import project_of
-from aeroact.hpo.holdout import predict_arg2000
 from aeroact.hpo.run import split_of
+from aeroact.references import predict_arg2000
 from aeroact.regions import Breakdown
 from aeroact.states import sample_rows
 from aeroact.timing import Repeated, Timing
-from aeroact.zoo import Emulator
 
 PROJECT = {"seed": 3, "holdout": 0.5, "trials": 5, "p_subset": 0.5, "retrain": 2}
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from aeroact import schema
+from aeroact.emulator import Emulator
 from aeroact.export import bundle
-from aeroact.export.card import faults, interval
-from aeroact.regions import AXES, Breakdown
-from aeroact.zoo import Emulator
+from aeroact.export.card import faults
+from aeroact.export.native import FortranReport
+from aeroact.regions import AXES, Breakdown, interval
+from aeroact.timing import Timing
 from tests.export import small_emulator
 
 FILES = {"emulator.onnx": "0", "weights.nc": "0", "fn.png": "0", "cost.png": "0"}
@@ -74,6 +76,76 @@ def test_without_figure_s4_it_says_nothing_of_it(data):
     card = small_emulator.make_card(data, costs=report)
     assert card["cost"]["figure_s4"] is None
     assert "Figure S4" not in bundle.render({**card, "files": FILES})
+
+
+def fortran_report(**backends):
+    timings = {
+        backend: {batch: Timing(us, 0.9 * us, 1.1 * us) for batch, us in times.items()}
+        for backend, times in backends.items()
+    }
+    arg2000 = Timing(0.25, 0.24, 0.26)
+    library = "libonnxruntime.so.1.20" if "ort" in backends else None
+    return FortranReport(
+        {"7": timings}, arg2000, "gfortran 12.2.0", "-O3 -march=native", library, "A core", None
+    )
+
+
+@pytest.fixture(scope="module")
+def made_in_fortran(data):
+    report = fortran_report(native={1024: 0.1, 1: 0.3}, ort={1024: 0.2, 1: 5.0})
+    return {**small_emulator.make_card(data, fortran=report), "files": FILES}
+
+
+def test_times_in_fortran_are_those_of_the_report(made_in_fortran):
+    fortran = made_in_fortran["cost"]["fortran"]
+    assert fortran["compiler"] == "gfortran 12.2.0"
+    assert fortran["arg2000_us_per_sample"] == 0.25
+    assert [row["batch"] for row in fortran["native"]] == [1, 1024]
+    assert fortran["ort"][0] == {
+        "batch": 1,
+        "us_per_sample": 5.0,
+        "quartiles": [4.5, 5.5],
+        "multiple_of_arg2000": 20.0,
+    }
+    assert fortran["fastest"] == {
+        "backend": "native",
+        "batch": 1024,
+        "us_per_sample": 0.1,
+        "multiple_of_arg2000": 0.4,
+    }
+    assert faults(made_in_fortran) == []
+    assert json.loads(json.dumps(made_in_fortran, allow_nan=False)) == made_in_fortran
+
+
+def test_the_text_shows_times_in_fortran(made_in_fortran):
+    text = bundle.render(made_in_fortran)
+    for line in (
+        "| `native` | 1,024 | 0.1 | 0.09 to 0.11 | 0.4 |",
+        "| `ort` | 1 | 5 | 4.5 to 5.5 | 20 |",
+        "The faster one in batches of 1,024 is `native`: 0.1 us a state, 0.4 times ARG2000.",
+    ):
+        assert f"{line}\n" in text
+    assert "gfortran 12.2.0 with `-O3 -march=native`; backend `ort` is libonnxruntime" in text
+    test_the_text_is_whole_markdown(text)
+
+
+@pytest.mark.parametrize(("backend", "other"), [("native", "ort"), ("ort", "native")])
+def test_a_backend_that_is_missing_is_told(data, backend, other):
+    card = small_emulator.make_card(data, fortran=fortran_report(**{backend: {1024: 0.5}}))
+    assert card["cost"]["fortran"][other] is None
+    assert card["cost"]["fortran"]["fastest"]["backend"] == backend
+    text = bundle.render({**card, "files": FILES})
+    assert f"| `{other}` | | not available | | |\n" in text
+    test_the_text_is_whole_markdown(text)
+
+
+def test_a_card_without_times_in_fortran_is_as_it_was(made, text):
+    assert made["cost"]["fortran"] is None
+    assert "ompiled Fortran" not in text
+    older = json.loads(json.dumps(made))
+    del older["cost"]["fortran"]
+    assert faults(older) == []
+    assert bundle.render(older) == text
 
 
 def test_what_is_not_a_number_is_null(data):
@@ -190,6 +262,17 @@ def test_faults_are_named(made, path, value):
     found = faults(spoilt)
     assert found
     assert all(fault.startswith(path) for fault in found)
+
+
+@pytest.mark.parametrize("value", [..., None, "fast", True])
+def test_faults_of_times_in_fortran_are_named(made_in_fortran, value):
+    spoilt = json.loads(json.dumps(made_in_fortran))
+    fastest = spoilt["cost"]["fortran"]["fastest"]
+    fastest["us_per_sample"] = value
+    if value is ...:
+        del fastest["us_per_sample"]
+    (fault,) = faults(spoilt)
+    assert fault.startswith("cost.fortran.fastest.us_per_sample is ")
 
 
 def test_a_column_without_bounds_is_named(made):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aeroact import normalization, schema
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import convert, parity
 from aeroact.export.convert import layers_of, to_onnx
@@ -23,7 +24,6 @@ from aeroact.export.layers import Layer
 from aeroact.hpo import network
 from aeroact.hpo.backend import load_backend
 from aeroact.states import sample_rows
-from aeroact.zoo import Emulator
 from tests.export.networks import WIDTHS, keras_network
 
 DATA = Path(__file__).parent / "data"

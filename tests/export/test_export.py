@@ -3,17 +3,23 @@
 import json
 import shutil
 import subprocess
+import tomllib
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aeroact import zoo
+from aeroact.assess import assessment
+from aeroact.eam import columns
 from aeroact.export import rewrites, run, verify
 from aeroact.hpo import network
 from aeroact.hpo.backend import load_backend
 from aeroact.hpo.folder import RunFolder
-from aeroact.hpo.holdout import Holdout, predict_arg2000
+from aeroact.hpo.holdout import Holdout
 from aeroact.metrics import Errors
+from aeroact.references import predict_arg2000
 
 
 @pytest.fixture
@@ -32,6 +38,9 @@ def test_a_bundle_holds_what_the_design_says(bundle):
         "fn.png",
         "cost.png",
         "ranking.csv",
+        "project.toml",
+        "step1.csv",
+        "step2.csv",
         "SHA256SUMS",
     }
     # The sums are those of a tool that is not ours.
@@ -59,6 +68,71 @@ def test_the_card_tells_the_emulators_errors(bundle, finished_run):
     text = (bundle / "CARD.md").read_text()
     assert f"{errors.mse:.3e}"[:4] in text
     assert "{{" not in text
+
+
+def test_the_search_that_found_it_goes_along_without_a_place_of_this_machine(bundle, finished_run):
+    for name in ("step1.csv", "step2.csv"):
+        assert (bundle / name).read_bytes() == (finished_run / name).read_bytes()
+    project, original = (
+        tomllib.loads((folder / "project.toml").read_text()) for folder in (bundle, finished_run)
+    )
+    data = Path(original["project"].get("data", "data.nc"))
+    assert project["project"].get("data", "data.nc") == data.name
+    assert project["versions"] == original["versions"]
+    for file in bundle.iterdir():
+        assert str(finished_run.parent).encode() not in file.read_bytes()
+    holdout = Holdout(RunFolder(finished_run))
+    provenance = zoo.load(bundle).card["provenance"]
+    assert provenance["data"]["training_rows"] == holdout.training_rows > 0
+
+
+def test_an_assessment_is_on_the_card_and_can_be_read(finished_run, tmp_path, monkeypatch):
+    sizes = {"MONOTONY_STATES": 50, "MONOTONY_PARCELS": 2, "SMOOTHNESS_PAIRS": 50}
+    for name, value in (sizes | {"LIMIT_STATES": 10}).items():
+        monkeypatch.setattr(assessment, name, value)
+    monkeypatch.setattr(assessment.worst, "STARTS", 32)
+    small = partial(assessment.assess, members=8, generations=1)
+    monkeypatch.setattr(run.assessment, "assess", small)
+    holdout = Holdout(RunFolder(finished_run))
+    layers = tmp_path / "columns.csv"
+    x, _ = holdout.first(30)
+    rows = x.copy()
+    rows[:, 3] /= 100  # the file's updraft is in m s-1
+    lines = [",".join(columns.headers()), *(",".join(map(repr, r)) for r in rows.tolist())]
+    layers.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "emulator"
+    run.export(RunFolder(finished_run), out, run.Choice(), assess=True, columns=layers)
+    found = zoo.load(out).card["assessment"]
+    assert found["droplets"]["emulator"]["rows"] == len(holdout)
+    assert found["columns"]["layers"] == 30
+    assert {each["domain"] for each in found["worst"]} == {"box", "sampled"}
+    text = (out / "CARD.md").read_text()
+    for heading in (
+        "By decile", "Droplet number", "The worst state", "As the updraft rises",
+        "Between neighbours", "Limits", "On columns of E3SM",
+    ):  # fmt: skip
+        assert f"### {heading}" in text
+    assert "{{" not in text
+    assert verify.failed(verify.verify(out)) == []
+
+
+def test_columns_without_an_assessment_are_a_wrong_use(finished_run, run_command, tmp_path):
+    done = run_command("aeroact-export", finished_run, "--columns", tmp_path / "columns.csv")
+    assert done.returncode == 2
+    assert "--assess" in done.stderr
+
+
+def test_columns_that_cannot_be_read_end_an_export_before_it_works(
+    finished_run, run_command, tmp_path
+):
+    missing, out = tmp_path / "columns.csv", tmp_path / "emulator"
+    done = run_command(
+        "aeroact-export", finished_run, "--assess", "--columns", missing, "--out", out
+    )
+    assert done.returncode == 1
+    assert str(missing) in done.stderr
+    assert "Timing" not in done.stdout
+    assert not out.exists()
 
 
 def test_arg2000_stands_beside_it_with_its_own_error(bundle, finished_run):

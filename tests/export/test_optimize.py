@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroact import normalization
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import optimize
 from aeroact.export.convert import to_onnx
 from aeroact.export.layers import evaluate, require_sound, widths
 from aeroact.states import sample_rows
 from aeroact.timing import Timing
-from aeroact.zoo import Emulator
 from tests.export.test_prune_units import extended, network, planted
 
 STATES = sample_rows(0, 6_000, seed=4).astype(np.float32)

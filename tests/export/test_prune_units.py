@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroact import normalization
+from aeroact.emulator import Emulator
 from aeroact.export import prune_units
 from aeroact.export.convert import clip_bounds, to_onnx
 from aeroact.export.layers import Layer, evaluate, widths
 from aeroact.states import sample_rows
-from aeroact.zoo import Emulator
 
 STATES = sample_rows(0, 2_000, seed=4).astype(np.float32)
 STATISTICS = {name: normalization.fit([STATES], p) for name, p in normalization.PRESETS.items()}

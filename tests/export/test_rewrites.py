@@ -9,11 +9,11 @@ import pytest
 from onnxruntime import quantization
 
 from aeroact import normalization
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import rewrites
 from aeroact.export.convert import to_onnx
 from aeroact.states import sample_rows
-from aeroact.zoo import Emulator
 from tests.export.test_prune_units import network
 
 STATES = sample_rows(0, 2_000, seed=4).astype(np.float32)

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from aeroact import normalization, schema
+from aeroact.emulator import Emulator
 from aeroact.errors import AeroactError
 from aeroact.export import parity, weights
 from aeroact.export.convert import to_onnx
 from aeroact.export.layers import Layer
 from aeroact.hpo import network
 from aeroact.states import sample_rows
-from aeroact.zoo import Emulator
 
 WIDTHS = (24, 8, 16)
 
