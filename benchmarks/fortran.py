@@ -38,8 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from aeroact import zoo
 from aeroact.console import print_table, progress
+from aeroact.emulator import ONNX_FILE, Emulator
 from aeroact.export import bench
 from aeroact.export.convert import clip_bounds, to_onnx
 from aeroact.export.layers import HIDDEN, OUTPUT, Layer
@@ -321,7 +321,7 @@ def checked(contender: Contender, fn: NDArray[np.floating], case: object) -> Con
 
 
 def expected(model: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return zoo.Emulator(model.read_bytes()).session.run(["fn"], {"state": x})[0]
+    return Emulator(model.read_bytes()).session.run(["fn"], {"state": x})[0]
 
 
 def time_bridge(
@@ -391,7 +391,7 @@ def time_gcm(gcm: Path, bridge: Path, bundles: Iterable[Path], ort: str, title: 
     arg = Contender(gcm, Path("none"), x, ort, "none", "arg2000")
     contenders = {case: [checked(arg, fn, case)]}
     for bundle, backend in product(bundles, ("native", "ort")):
-        model = bundle / zoo.ONNX_FILE
+        model = bundle / ONNX_FILE
         fn = np.where(cloudy[:, None], expected(model, x), 0)
         for batch, how in ((1, "points"), (points, "chunk")):
             case = bundle.name, batch, f"activate_modal_nn, {backend}"
@@ -495,7 +495,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, work: Path) -> None:
     """Build, time, print and write."""
-    bundles = options.bundles or [file.parent for file in ROOT.glob(f"emulators/*/{zoo.ONNX_FILE}")]
+    bundles = options.bundles or [file.parent for file in ROOT.glob(f"emulators/*/{ONNX_FILE}")]
     networks, x, z = random_networks(work)
     try:
         ort = run(sys.executable, BRIDGE / "tests" / "find_onnxruntime.py").strip()

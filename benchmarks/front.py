@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from aeroact.console import print_table
+from aeroact.emulator import Emulator
 from aeroact.export import bench, weights
 from aeroact.export.convert import to_onnx
 from aeroact.export.layers import HIDDEN, OUTPUT, Layer, Layers
 from aeroact.hpo.network import initial_weights
 from aeroact.normalization import Normalization, fit
 from aeroact.states import sample_rows
-from aeroact.zoo import Emulator
 
 NETWORKS = ((32, 32, 32), (64, 64, 64), (512, 16, 1024))
 EXPORTED = "deviation folded"

@@ -42,8 +42,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from aeroact import zoo
 from aeroact.console import print_table, progress
+from aeroact.emulator import ONNX_FILE, Emulator
 from aeroact.export import bench, weights
 from aeroact.export.bundle import WEIGHTS_FILE
 from aeroact.export.convert import clip_bounds, layers_of, scaled, to_onnx
@@ -122,7 +122,7 @@ def read(path: Path) -> Iterator[Network]:
     """Read the networks of a run, or of a bundle."""
     if (path / WEIGHTS_FILE).is_file():
         layers, normalization = weights.read(path / WEIGHTS_FILE)
-        yield network_of(path.name, (path / zoo.ONNX_FILE).read_bytes(), layers, normalization)
+        yield network_of(path.name, (path / ONNX_FILE).read_bytes(), layers, normalization)
         return
     folder = RunFolder(path)
     for trial in networks(folder):
@@ -133,7 +133,7 @@ def read(path: Path) -> Iterator[Network]:
 
 
 def onnx_runtime(network: Network, x: NDArray[np.float32]) -> Predict:
-    session = zoo.Emulator(network.onnx).session
+    session = Emulator(network.onnx).session
     return lambda: session.run(["fn"], {"state": x})[0]
 
 

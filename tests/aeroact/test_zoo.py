@@ -1,291 +1,416 @@
-"""An emulator opens only if it is whole, answers only what makes sense, and needs no TensorFlow."""
+"""An emulator is found by its name, in one zoo and no other, and is the one of that zoo's index."""
 
 import json
+import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-import xarray as xr
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 import aeroact
-from aeroact import dataset, schema, states
+from aeroact import zoo
 from aeroact.errors import AeroactError
 from aeroact.files import sha256
+from tests import disks, small_bundle
+from tests.small_bundle import flip_a_bit, sign
 
-WEIGHTS = np.random.default_rng(1).normal(0, 1e-3, (16, 4)).astype(np.float32)
-BOUNDS = {"low": [1.0] * 16, "high": [2.0] * 16}
-METADATA = {"schema_version": schema.SCHEMA_VERSION, "training_bounds": json.dumps(BOUNDS)}
-
-
-def network(
-    inputs: int = 16,
-    outputs: int = 4,
-    names: tuple[str, str] = ("state", "fn"),
-    metadata: dict[str, str] = METADATA,
-) -> bytes:
-    """Return the smallest network there is: fn = sigmoid(state . WEIGHTS)."""
-    source, result = names
-    weights = np.resize(WEIGHTS, (inputs, outputs))
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", [source, "weights"], ["sum"]),
-            helper.make_node("Sigmoid", ["sum"], [result]),
-        ],
-        "small",
-        [helper.make_tensor_value_info(source, TensorProto.FLOAT, ["N", inputs])],
-        [helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", outputs])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+SUM = "0" * 64
 
 
-def sign(folder: Path) -> Path:
-    """Write the sums of a folder's files, as a release does."""
-    files = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
-    sums = "".join(f"{sha256(path)}  {path.name}\n" for path in files)
-    (folder / "SHA256SUMS").write_text(sums)
-    return folder
+@pytest.fixture(autouse=True)
+def _no_zoo_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AEROACT_ZOO", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """Return a bundle as small as can be."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "emulator.onnx").write_bytes(network())
-    (folder / "card.json").write_text('{"name": "small"}')
-    (folder / "CARD.md").write_text("# small\n")
-    return sign(folder)
+def folder(tmp_path: Path) -> Path:
+    """A folder of two bundles, without an index."""
+    path = tmp_path / "bundles"
+    for name in ("mam4-light", "mam4-best"):
+        small_bundle.write(path / name)
+    return path
 
 
-def sampled(n: int = 20) -> NDArray[np.float32]:
-    return states.sample_rows(0, n, 6).astype(np.float32)
+@pytest.fixture
+def indexed(folder: Path) -> Path:
+    zoo.write_index(folder)
+    return folder
 
 
-def expected(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-x.astype(np.float64) @ WEIGHTS.astype(np.float64)))
+def entry(**changes: Any) -> dict[str, Any]:
+    """What an index says of an emulator that nobody made."""
+    record: dict[str, Any] = {
+        "name": "a",
+        "sums_sha256": SUM,
+        "files": {"emulator.onnx": SUM, "card.json": SUM},
+        "bytes": 1000,
+        "nodes": [8, 4],
+        "params": 200,
+        "mse": 1e-6,
+        "multiple_of_arg2000": 0.9,
+        "timed_in": "Fortran",
+        "schema_version": "1",
+    }
+    return {**record, **changes}
 
 
-# Predicting
+def write_entries(folder: Path, *records: Any, version: object = "1") -> Path:
+    file = folder / "index.json"
+    file.write_text(json.dumps({"index_version": version, "emulators": records}))
+    return file
 
 
-def test_a_bundle_predicts_by_mode_in_single_precision(small: Path) -> None:
-    fn = aeroact.load(small).predict(sampled())
-    assert (fn.shape, fn.dtype) == ((20, 4), np.float32)
-    np.testing.assert_allclose(fn, expected(sampled()), atol=1e-6)
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_bundle_may_be_named_by_text_and_has_its_card(small: Path) -> None:
-    emulator = aeroact.load(str(small))
-    assert emulator.card == {"name": "small"}
-    assert emulator.metadata["schema_version"] == schema.SCHEMA_VERSION
+# Names
+
+
+def test_a_name_is_an_emulator_of_the_zoo(indexed: Path) -> None:
+    emulator = aeroact.load("mam4-light", zoo=indexed)
+    assert emulator.card["name"] == "mam4-light"
+    assert emulator.predict(np.ones((2, 16))).shape == (2, 4)
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_a_zoo_may_be_named_by_text_or_path(form: type, folder: Path) -> None:
+    assert aeroact.load("mam4-best", zoo=form(folder)).card["name"] == "mam4-best"
+
+
+def test_the_environment_names_the_zoo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEROACT_ZOO", str(folder))
+    assert aeroact.load("mam4-light").card["name"] == "mam4-light"
+
+
+def test_an_argument_wins_over_the_environment_and_the_name_is_sought_nowhere_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_bundle.write(tmp_path / "other" / "elsewhere")
+    monkeypatch.setenv("AEROACT_ZOO", str(folder))
+    assert aeroact.load("elsewhere", zoo="other").card["name"] == "elsewhere"
+    with pytest.raises(AeroactError, match="mam4-light: neither an emulator of other, which has"):
+        aeroact.load("mam4-light", zoo="other")
+
+
+def test_without_a_word_it_is_the_packages_own(
+    indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "PACKAGED", indexed)
+    monkeypatch.setenv("AEROACT_ZOO", "")
+    assert aeroact.load("mam4-light").card["name"] == "mam4-light"
+    assert zoo.open_zoo().where == "the zoo of this package"
+
+
+def test_every_emulator_of_the_package_is_the_one_of_its_index() -> None:
+    packaged = zoo.FolderZoo(zoo.PACKAGED)
+    assert (zoo.PACKAGED / "index.json").is_file()
+    assert [e.name for e in packaged.entries()] == packaged.names()
+    there = {path.name for path in zoo.PACKAGED.iterdir() if path.is_dir()}
+    assert there == set(packaged.names())
+    for name in packaged.names():
+        aeroact.load(name, zoo=zoo.PACKAGED)
+
+
+def test_a_path_is_a_folder_whatever_the_zoo_has(indexed: Path, tmp_path: Path) -> None:
+    mine = small_bundle.write(tmp_path / "mam4-light", holdout={"mse": 0.125})
+    for named in (mine, str(mine), Path("mam4-light"), "./mam4-light"):
+        assert aeroact.load(named, zoo=indexed).card["holdout"]["mse"] == 0.125
+    assert aeroact.load("mam4-light", zoo=indexed).card["holdout"]["mse"] == 0.25
+
+
+def test_a_bare_name_that_the_zoo_does_not_have_is_a_folder_here(
+    indexed: Path, tmp_path: Path
+) -> None:
+    small_bundle.write(tmp_path / "mine")
+    assert aeroact.load("mine", zoo=indexed).card["name"] == "mine"
+
+
+@pytest.mark.parametrize("wrong", ["mam4-ligth", "mam4_light", "am4-light"])
+def test_a_misspelt_name_is_answered_with_the_right_one(wrong: str, indexed: Path) -> None:
+    with pytest.raises(AeroactError) as caught:
+        aeroact.load(wrong, zoo=indexed)
+    assert str(caught.value) == (
+        f"{wrong}: neither an emulator of {indexed}, which has mam4-best, mam4-light, nor a "
+        "folder here; did you mean mam4-light?"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["", "nothing like it", ".", "..", "index.json"])
+def test_what_is_no_name_is_one_clear_error(wrong: str, indexed: Path) -> None:
+    with pytest.raises(AeroactError, match=r"neither an emulator of|not an emulator bundle"):
+        aeroact.load(wrong, zoo=indexed)
+
+
+@pytest.mark.parametrize("where", ["missing", "file", ""])
+def test_a_zoo_that_is_none_is_named(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AeroactError, match=rf"{where}: no zoo is here|the zoo has no name"):
+        aeroact.load("mam4-light", zoo=where)
+
+
+# The index
+
+
+def test_an_index_says_what_the_cards_say(folder: Path) -> None:
+    timed = {"multiple_of_arg2000": 9.0, "fortran": {"fastest": {"multiple_of_arg2000": 0.75}}}
+    small_bundle.write(folder / "compiled", cost=timed, network={"nodes": [8, 4], "params": 200})
+    (folder / "notes").mkdir()
+    (folder / "README").touch()
+    entries = {e.name: e for e in zoo.write_index(folder)}
+    assert list(entries) == ["compiled", "mam4-best", "mam4-light"]
+    compiled, light = entries["compiled"], entries["mam4-light"]
+    assert (compiled.nodes, compiled.params, compiled.mse) == ([8, 4], 200, 0.25)
+    assert (compiled.multiple_of_arg2000, compiled.timed_in) == (0.75, "Fortran")
+    assert (light.multiple_of_arg2000, light.timed_in) == (1.25, "Python")
+    assert light.files == {
+        name: sha256(folder / "mam4-light" / name)
+        for name in ("CARD.md", "card.json", "emulator.onnx")
+    }
+    assert light.sums_sha256 == sha256(folder / "mam4-light" / "SHA256SUMS")
+    assert light.bytes == sum(p.stat().st_size for p in (folder / "mam4-light").iterdir())
+    assert zoo.FolderZoo(folder).entries() == list(entries.values())
+
+
+def test_without_an_index_the_list_is_that_of_the_bundles(folder: Path) -> None:
+    listed = zoo.FolderZoo(folder).entries()
+    assert listed == zoo.write_index(folder)
+
+
+def test_the_same_bundles_give_the_same_index(indexed: Path) -> None:
+    before = (indexed / "index.json").read_bytes()
+    zoo.write_index(indexed)
+    assert (indexed / "index.json").read_bytes() == before
+
+
+def test_a_bundle_that_is_not_in_the_index_is_not_of_the_zoo(indexed: Path) -> None:
+    small_bundle.write(indexed / "newcomer")
+    with pytest.raises(AeroactError, match="newcomer: neither"):
+        aeroact.load("newcomer", zoo=indexed)
+
+
+@pytest.mark.parametrize("name", ["emulator.onnx", "card.json", "CARD.md", "SHA256SUMS"])
+@pytest.mark.parametrize("harm", [Path.unlink, flip_a_bit], ids=["missing", "changed"])
+def test_a_file_that_is_not_the_one_of_the_index_is_named(
+    name: str, harm: Any, indexed: Path
+) -> None:
+    harm(indexed / "mam4-light" / name)
+    with pytest.raises(
+        AeroactError, match=rf"mam4-light: not the bundle .* missing or changed: {name}$"
+    ):
+        aeroact.load("mam4-light", zoo=indexed)
+    aeroact.load("mam4-best", zoo=indexed)
+
+
+def test_renewed_sums_do_not_hide_a_change_from_the_index(indexed: Path) -> None:
+    bundle = indexed / "mam4-light"
+    (bundle / "emulator.onnx").write_bytes(small_bundle.network(activation="Softplus"))
+    sign(bundle)
+    aeroact.load(bundle)  # vouches for itself
+    with pytest.raises(AeroactError, match=r"changed: emulator.onnx, SHA256SUMS$"):
+        aeroact.load("mam4-light", zoo=indexed)
+
+
+def test_without_an_index_the_bundles_own_sums_count(folder: Path) -> None:
+    flip_a_bit(folder / "mam4-light" / "emulator.onnx")
+    with pytest.raises(AeroactError, match=r"changed since its release: emulator.onnx"):
+        aeroact.load("mam4-light", zoo=folder)
+
+
+def test_sums_that_the_index_does_not_share_are_refused(indexed: Path) -> None:
+    """An index that vouches for fewer files than the bundle's own sums."""
+    index = json.loads((indexed / "index.json").read_text())
+    del index["emulators"][1]["files"]["CARD.md"]
+    (indexed / "index.json").write_text(json.dumps(index))
+    flip_a_bit(indexed / "mam4-light" / "CARD.md")
+    with pytest.raises(AeroactError, match=r"CARD\.md"):
+        aeroact.load("mam4-light", zoo=indexed)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"1", b"\xff\xfe", b"[" * 100_000, b"{}"])
+def test_an_index_that_is_none_is_named(content: bytes, indexed: Path) -> None:
+    (indexed / "index.json").write_bytes(content)
+    with pytest.raises(AeroactError, match=r"index\.json: not the index of a zoo \("):
+        aeroact.load("mam4-light", zoo=indexed)
+
+
+@pytest.mark.parametrize("version", ["2", 1, None])
+def test_an_index_of_another_version_is_refused(version: object, folder: Path) -> None:
+    write_entries(folder, entry(), version=version)
+    with pytest.raises(AeroactError, match=rf"index version {version!r}; this aeroact reads 1"):
+        zoo.FolderZoo(folder).names()
+
+
+FILES = entry()["files"]
 
 
 @pytest.mark.parametrize(
-    "form",
+    "wrong",
     [
-        lambda x: x.astype(np.float64),
-        lambda x: np.asfortranarray(x),
-        lambda x: np.repeat(x, 2, axis=0)[::2],
-        lambda x: x.tolist(),
+        {"name": "../a"},
+        {"name": "a/b"},
+        {"name": "/etc"},
+        {"name": ".."},
+        {"name": ".hidden"},
+        {"name": ""},
+        {"name": "a b"},
+        {"name": "a\n"},
+        {"name": "ä"},
+        {"name": "a" * 101},
+        {"name": 7},
+        {"sums_sha256": "abc"},
+        {"sums_sha256": None},
+        {"files": []},
+        {"files": {}},
+        {"files": {"emulator.onnx": SUM}},
+        {"files": {**FILES, "../../evil": SUM}},
+        {"files": {**FILES, "sub/evil": SUM}},
+        {"files": {**FILES, "/evil": SUM}},
+        {"files": {**FILES, ".evil": SUM}},
+        {"files": {**FILES, "CARD.md": "not a sum"}},
+        {"files": {**FILES, "SHA256SUMS": SUM}},
+        {"bytes": -1},
+        {"bytes": 1 << 40},
+        {"bytes": 1.5},
+        {"bytes": True},
+        {"nodes": "8"},
+        {"nodes": [8, "4"]},
+        {"params": None},
+        {"mse": float("nan")},
+        {"mse": -1},
+        {"mse": "1e-6"},
+        {"multiple_of_arg2000": True},
+        {"timed_in": "C"},
+        {"schema_version": 1},
     ],
-    ids=["float64", "columns first", "strided", "list"],
+    ids=repr,
 )
-def test_states_may_come_in_any_form(
-    form: Callable[[NDArray[np.float32]], NDArray[np.float32]], small: Path
+def test_an_entry_that_makes_no_sense_is_refused_by_field(
+    wrong: dict[str, Any], folder: Path
 ) -> None:
-    emulator = aeroact.load(small)
-    np.testing.assert_array_equal(emulator.predict(form(sampled())), emulator.predict(sampled()))
+    write_entries(folder, entry(**wrong))
+    (field,) = wrong
+    with pytest.raises(AeroactError, match=rf"index\.json: not the index of a zoo \({field} is"):
+        zoo.FolderZoo(folder).names()
 
 
-def test_no_states_give_no_fractions(small: Path) -> None:
-    assert aeroact.load(small).predict(np.empty((0, 16))).shape == (0, 4)
+@pytest.mark.parametrize("field", list(entry()))
+def test_an_entry_that_lacks_something_is_refused(field: str, folder: Path) -> None:
+    record = entry()
+    del record[field]
+    write_entries(folder, record)
+    with pytest.raises(AeroactError, match=f"'{field}' is missing"):
+        zoo.FolderZoo(folder).names()
 
 
-def test_a_row_does_not_depend_on_its_neighbours(small: Path) -> None:
-    emulator, x = aeroact.load(small), sampled()
-    alone = np.concatenate([emulator.predict(row[None]) for row in x])
-    np.testing.assert_allclose(alone, emulator.predict(x), atol=1e-6)
+def test_an_index_may_say_more_than_we_read(folder: Path) -> None:
+    write_entries(folder, entry(colour="red"))
+    assert zoo.FolderZoo(folder).names() == ["a"]
 
 
-def test_a_dataset_gives_a_data_array_whatever_its_units(small: Path) -> None:
-    ds = dataset.from_arrays(sampled().astype(np.float64))
-    ds["pressure"] = (ds["pressure"] * 100).assign_attrs(units="Pa")
-    ds["num_aer"] = (ds["num_aer"] * 1e6).assign_attrs(units="m-3")
-    ds["r_aer"] = (ds["r_aer"] * 1e-6).assign_attrs(units="m")
-    ds["wbar"] = (ds["wbar"] / 100).assign_attrs(units="m s-1")
-    ds = ds.rename(tair="Tair").transpose("nmodes", "nsamples")
-    fn = aeroact.load(small).predict(ds)
-    assert isinstance(fn, xr.DataArray)
-    assert (fn.name, fn.dims) == ("fn", ("nsamples", "nmodes"))
-    assert (fn.dtype, fn.attrs["units"]) == (np.float32, "1")
-    np.testing.assert_allclose(fn.values, expected(sampled()), atol=1e-6)
-
-
-def test_a_dataset_that_lacks_a_variable_is_an_error_that_names_it(small: Path) -> None:
-    ds = dataset.from_arrays(sampled()).drop_vars("rh")
-    with pytest.raises(AeroactError, match="variable rh is missing"):
-        aeroact.load(small).predict(ds)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("ask", ["predict", "in_domain"])
-def test_a_value_that_is_not_finite_is_refused_with_its_row_and_column(
-    bad: float, ask: str, small: Path
-) -> None:
-    x = sampled()
-    x[7, schema.COLUMNS.index("r_aer_coarse")] = bad
-    x[9, 0] = bad
-    with pytest.raises(AeroactError, match="row 7: r_aer_coarse is not finite"):
-        getattr(aeroact.load(small), ask)(x)
-
-
-@pytest.mark.parametrize("shape", [(16,), (5, 15), (5, 17), (2, 5, 16), (16, 5)])
-def test_another_shape_is_refused_and_the_columns_are_listed(
-    shape: tuple[int, ...], small: Path
-) -> None:
-    with pytest.raises(AeroactError, match=r"\(n, 16\): tair, pressure, .*kappa_pcarbon") as caught:
-        aeroact.load(small).predict(np.ones(shape))
-    assert str(shape) in str(caught.value)
-
-
-def test_the_domain_is_that_of_the_training_rows_with_its_edges(small: Path) -> None:
-    x = np.full((5, 16), 1.5)
-    x[0] = 1.0
-    x[1] = 2.0
-    x[2, 15] = 2.001
-    x[3, 0] = 0.999
-    assert aeroact.load(small).in_domain(x).tolist() == [True, True, False, False, True]
-
-
-# Verifying
-
-
-@pytest.mark.parametrize("name", ["emulator.onnx", "card.json", "CARD.md"])
-def test_a_changed_file_is_named(name: str, small: Path) -> None:
-    content = bytearray((small / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (small / name).write_bytes(content)
-    with pytest.raises(AeroactError, match=rf"small: missing or changed .*: {name}$"):
-        aeroact.load(small)
-
-
-def test_every_file_that_is_missing_is_named(small: Path) -> None:
-    (small / "emulator.onnx").unlink()
-    (small / "CARD.md").unlink()
-    with pytest.raises(AeroactError, match=r"missing or changed .*: CARD.md, emulator.onnx$"):
-        aeroact.load(small)
-
-
-@pytest.mark.parametrize("name", ["emulator.onnx", "card.json"])
-def test_a_file_that_no_sum_vouches_for_is_not_trusted(name: str, small: Path) -> None:
-    sums = (small / "SHA256SUMS").read_text().splitlines(keepends=True)
-    (small / "SHA256SUMS").write_text("".join(line for line in sums if name not in line))
-    with pytest.raises(AeroactError, match=name):
-        aeroact.load(small)
-
-
-def test_sums_of_another_kind_are_one_clear_error(small: Path) -> None:
-    (small / "SHA256SUMS").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(AeroactError, match="small: "):
-        aeroact.load(small)
-
-
-def test_what_is_not_a_bundle_is_said_to_be_none(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(AeroactError, match=r"not an emulator bundle \(SHA256SUMS is missing"):
-            aeroact.load(path)
+def test_a_name_that_is_there_twice_is_refused(folder: Path) -> None:
+    write_entries(folder, entry(), entry())
+    with pytest.raises(AeroactError, match="twice"):
+        zoo.FolderZoo(folder).names()
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("changes", "lacks"),
     [
-        (b"", "not an ONNX model that can be run"),
-        (b"not ONNX", "not an ONNX model that can be run"),
-        (network()[:300], "not an ONNX model that can be run"),
-        (network(inputs=15), "has inputs and outputs"),
-        (network(outputs=3), "has inputs and outputs"),
-        (network(names=("x", "fn")), "has inputs and outputs"),
-        (network(names=("state", "y")), "has inputs and outputs"),
-        (network(metadata={"schema_version": "99"}), "has schema version 99"),
-        (network(metadata={}), "has schema version None"),
+        ({"holdout": {}}, "holdout.mse is missing"),
+        ({"holdout": {"mse": None}}, "mse is None"),
+        ({"network": {"nodes": [4]}}, "network.params is missing"),
+        ({"cost": {}}, "cost.multiple_of_arg2000 is missing"),
+        ({"cost": []}, "no index can list it"),
+        ({"cost": {"fortran": {"fastest": {}}}}, "cost.fortran.fastest.multiple_of_arg2000"),
+        ({"schema_version": 1}, "schema_version is 1"),
     ],
-    ids=["empty", "text", "torn", "15 in", "3 out", "input", "output", "version", "no version"],
+    ids=str,
 )
-def test_a_network_that_is_none_of_ours_is_refused_with_its_file(
-    content: bytes, complaint: str, small: Path
+def test_a_card_that_lacks_what_an_index_says_is_named_and_no_index_is_written(
+    changes: dict[str, Any], lacks: str, folder: Path
 ) -> None:
-    (small / "emulator.onnx").write_bytes(content)
-    sign(small)
-    with pytest.raises(AeroactError, match=rf"emulator\.onnx: {complaint}"):
-        aeroact.load(small)
+    small_bundle.write(folder / "poor", **changes)
+    with pytest.raises(AeroactError, match=rf"poor: .*{lacks}"):
+        zoo.write_index(folder)
+    assert not (folder / "index.json").exists()
 
 
-def test_a_card_that_is_not_json_is_an_error_with_its_file(small: Path) -> None:
-    (small / "card.json").write_text("{")
-    sign(small)
-    with pytest.raises(AeroactError, match=r"card\.json"):
-        aeroact.load(small)
+def test_a_bundle_whose_name_is_not_plain_cannot_be_listed(folder: Path) -> None:
+    (folder / "mam4-light").rename(folder / "mam4 light")
+    with pytest.raises(AeroactError, match=r"mam4 light: no index can list it .*name is"):
+        zoo.write_index(folder)
 
 
-# Without TensorFlow
+@pytest.mark.parametrize("name", ["SHA256SUMS", "emulator.onnx"])
+def test_a_bundle_that_is_not_whole_is_not_listed(name: str, folder: Path) -> None:
+    (folder / "mam4-light" / name).unlink()
+    with pytest.raises(AeroactError, match="mam4-light: "):
+        zoo.write_index(folder)
+    with pytest.raises(AeroactError, match="mam4-light: "):
+        zoo.FolderZoo(folder).entries()
+    assert zoo.FolderZoo(folder).bundle("mam4-best") == folder / "mam4-best"
 
 
-def test_loading_and_predicting_never_import_tensorflow(small: Path) -> None:
-    code = (
-        "import sys, aeroact, numpy as np\n"
-        "from aeroact import states\n"
-        "emulator = aeroact.load(sys.argv[1])\n"
-        "emulator.predict(np.ones((2, 16))); emulator.predict(states.sample(3, 1))\n"
-        "print(*sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, small], capture_output=True, text=True, check=True, timeout=120
-    )
-    loaded = set(done.stdout.split())
-    assert "onnxruntime" in loaded
-    assert not {"tensorflow", "keras", "keras_tuner", "tf2onnx", "onnx"} & loaded
+# Copies
 
 
-# A real one
+def test_a_copy_is_the_bundle_without_what_is_not_of_it(folder: Path, tmp_path: Path) -> None:
+    (folder / "mam4-light" / "notes.txt").write_text("mine")
+    out = tmp_path / "emulators" / "mam4-light"
+    zoo.copy_bundle(folder / "mam4-light", out)
+    assert tree(tmp_path / "emulators") == [
+        "mam4-light",
+        *(f"mam4-light/{n}" for n in ("CARD.md", "SHA256SUMS", "card.json", "emulator.onnx")),
+    ]
+    aeroact.load(out)
 
 
-def test_a_released_bundle_follows_the_parcel_model(bundle: Path, dataset_file: Path) -> None:
-    emulator = aeroact.load(bundle)
-    with dataset.open_dataset(dataset_file) as ds:
-        x, truth = dataset.take(ds, np.flatnonzero(dataset.check(ds).usable))
-        fn = emulator.predict(x)
-        np.testing.assert_array_equal(
-            emulator.predict(ds.isel(nsamples=slice(9))).values,
-            emulator.predict(dataset.states(ds)[:9]),
-        )
-    assert (fn.shape, fn.dtype) == (truth.shape, np.float32)
-    assert fn.min() >= 0
-    assert fn.max() <= 1
-    # Better than the best constant, which is what an emulator with mixed columns is not.
-    assert ((fn - truth) ** 2).sum() < 0.5 * ((truth - truth.mean(axis=0)) ** 2).sum()
-    # Nearly all of the data it was drawn from; only the extremes are in no training row.
-    assert emulator.in_domain(x).mean() > 0.9
+def test_a_copy_replaces_a_bundle_or_an_empty_folder(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    zoo.copy_bundle(folder / "mam4-light", out)
+    zoo.copy_bundle(folder / "mam4-best", out)
+    assert aeroact.load(out).card["name"] == "mam4-best"
+    zoo.copy_bundle(out, out)
+    assert aeroact.load(out).card["name"] == "mam4-best"
 
 
-def test_a_released_bundle_can_be_moved_and_a_bit_of_it_cannot_be_changed(
-    bundle: Path, tmp_path: Path
-) -> None:
-    moved = shutil.copytree(bundle, tmp_path / "moved")
-    x = sampled()
-    np.testing.assert_array_equal(aeroact.load(moved).predict(x), aeroact.load(bundle).predict(x))
-    content = bytearray((moved / "weights.nc").read_bytes())
-    content[-1] ^= 1
-    (moved / "weights.nc").write_bytes(content)
-    with pytest.raises(AeroactError, match=r"moved: missing or changed .*: weights\.nc$"):
-        aeroact.load(moved)
+def test_a_copy_replaces_nothing_else(folder: Path, tmp_path: Path) -> None:
+    work, file, mixed = tmp_path / "work", tmp_path / "file", tmp_path / "mixed"
+    work.mkdir()
+    (work / "thesis.tex").touch()
+    file.touch()
+    shutil.copytree(folder / "mam4-best", mixed)
+    (mixed / "mine.txt").touch()
+    before = tree(tmp_path)
+    for out, said in ((work, "thesis.tex"), (file, "is a file"), (mixed, "mine.txt")):
+        with pytest.raises(AeroactError, match=rf"{out}: .*{said}"):
+            zoo.copy_bundle(folder / "mam4-light", out)
+    with pytest.raises(AeroactError, match="mam4-best, mam4-light"):
+        zoo.copy_bundle(folder / "mam4-light", folder)
+    assert tree(tmp_path) == before
+
+
+def test_a_damaged_bundle_is_not_copied(folder: Path, tmp_path: Path) -> None:
+    flip_a_bit(folder / "mam4-light" / "CARD.md")
+    with pytest.raises(AeroactError, match=r"CARD\.md"):
+        zoo.copy_bundle(folder / "mam4-light", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_what_was_there(folder: Path, small_disk: Path) -> None:
+    out = small_disk / "emulators" / "mine"
+    zoo.copy_bundle(folder / "mam4-best", out)
+    (folder / "mam4-light" / "fn.png").write_bytes(os.urandom(400_000))
+    sign(folder / "mam4-light")
+    with pytest.raises(AeroactError, match=rf"{out}: cannot be written \(No space left"):
+        zoo.copy_bundle(folder / "mam4-light", out)
+    assert [path.name for path in out.parent.iterdir()] == ["mine"]
+    assert aeroact.load(out).card["name"] == "mam4-best"
+    disks.resize(small_disk, "4m")
+    zoo.copy_bundle(folder / "mam4-light", out)
+    assert aeroact.load(out).card["name"] == "mam4-light"

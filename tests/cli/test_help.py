@@ -27,6 +27,11 @@ COMMANDS: list[tuple[str, ...]] = [
     ("aeroact-export", "rank"),
     ("aeroact-export", "verify"),
     ("aeroact-export", "fortran-src"),
+    ("aeroact-zoo", "list"),
+    ("aeroact-zoo", "show"),
+    ("aeroact-zoo", "verify"),
+    ("aeroact-zoo", "install"),
+    ("aeroact-zoo", "index"),
 ]
 
 
