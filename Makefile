@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 REFERENCE := $(VENV)/.reference
 OLDEST := $(VENV)/onnxruntime-1.20.0
 
-.PHONY: run test test-slow study figures api-docs lint format clean
+.PHONY: run test test-slow study zoo figures api-docs lint format clean
 
 run: $(READY)
 	$(BIN)/aeroact-hpo run --out runs/default
@@ -17,7 +17,7 @@ run: $(READY)
 
 test: $(READY) $(OLDEST)
 	@tools/setup-system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: $(REFERENCE)
 	@tools/setup-system
@@ -37,6 +37,21 @@ study: $(READY)
 	cp $(STUDY)/report/figures/*.png docs/study/figures
 	cp $(STUDY)/report/tables/* docs/study/tables
 	cp $(STUDY)/report/provenance.json docs/study
+
+# The released emulators of docs/zoo.md, from nothing: hours; it can be interrupted. COLUMNS may
+# name a CSV file of E3SM columns, on which they are then compared.
+ZOO := runs/zoo
+EMULATORS := feather light knee best
+zoo: $(READY)
+	$(BIN)/aeroact-data generate -n 3700000 --seed 2026 --out $(ZOO)/activation.nc
+	for name in $(EMULATORS:%=mam4-%); do \
+	  $(BIN)/aeroact-hpo run --config zoo/$$name.toml --data $(ZOO)/activation.nc \
+	    --out $(ZOO)/$$name || exit 1; \
+	  $(BIN)/aeroact-export $(ZOO)/$$name --pick best --native --assess \
+	    $(if $(COLUMNS),--columns $(COLUMNS)) --out aeroact/emulators/$$name || exit 1; \
+	done
+	$(BIN)/aeroact-zoo index aeroact/emulators
+	$(BIN)/python zoo/page.py
 
 # COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
 figures: $(READY)
