@@ -10,6 +10,7 @@ from aeroact import schema
 from aeroact.console import Progress
 from aeroact.physics.activation import Activation
 from aeroact.physics.arg2000 import arg2000
+from aeroact.physics.constants import Physics
 from aeroact.physics.parcel import simulate
 
 FINE_BINS, FINE_RTOL = 200, 1e-6
@@ -21,7 +22,7 @@ _CALL = 256  # parcels: an interruption waits for no more
 def parcel(
     x: NDArray[np.floating],
     *,
-    physics: str = "default",
+    physics: str | Physics = "default",
     bins: int = 50,
     rtol: float = 1e-4,
     progress: Progress | None = None,

@@ -7,11 +7,10 @@ from typing import Any
 
 from aeroact import schema
 from aeroact.assess import monotony
-from aeroact.emulator import CARD_FILE, ONNX_FILE, SUMS_FILE
+from aeroact.emulator import CARD_FILE, CARD_TEXT_FILE, ONNX_FILE, SUMS_FILE
 from aeroact.files import replacing_folder, sha256
 
 WEIGHTS_FILE = "weights.nc"
-CARD_TEXT_FILE = "CARD.md"
 FIGURE_FILE = "fn.png"
 COST_FIGURE_FILE = "cost.png"
 RANKING_FILE = "ranking.csv"

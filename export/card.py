@@ -158,8 +158,8 @@ def make(
         },
         "provenance": provenance,
     }
-    plain: dict[str, Any] = _plain(card)
-    return plain
+    made: dict[str, Any] = plain(card)
+    return made
 
 
 def totals(errors: Breakdown) -> dict[str, Any]:
@@ -246,16 +246,19 @@ def _fortran(report: FortranReport, name: str, batch: int) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return what strict JSON can hold: no array, no tuple, and None for what is no number."""
+def plain(value: Any, digits: int = 17) -> Any:
+    """Return what strict JSON can hold: no array, no tuple, and None for what is no number.
+
+    Numbers have that many significant digits; with 17 they are exact.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item, digits) for key, item in value.items()}
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist(), digits)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return [plain(item, digits) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
     return value
 
 

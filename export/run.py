@@ -374,7 +374,7 @@ def export(
         fortran=fortran,
     )
     if assess:
-        content["assessment"] = assessment.assess(
+        found = assessment.assess(
             emulator.predict,
             holdout.blocks,
             len(holdout),
@@ -386,6 +386,7 @@ def export(
             seed=folder.project().seed,
             progress=progress,
         )
+        content["assessment"] = card.plain(found, digits=6)
     drawing = figure.predicted_against_simulated(
         fn,
         {

@@ -186,10 +186,12 @@ def draw(found: list[Card]) -> None:
 def page(text: str, found: list[Card]) -> str:
     """Return the page with its tables anew."""
     for name, make in {"overview": overview, "trust": trust, "columns": columns}.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = before + begin + make(found) + end + after
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, found_begin, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not (found_begin and found_end):
+            raise ValueError(f"{PAGE}: has no {begin} ... {end}")
+        text = f"{before}{begin}\n{make(found)}\n{end}{after}"
     return text
 
 

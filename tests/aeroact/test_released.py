@@ -39,8 +39,9 @@ def parcels():
     return x[found.ok], found.fn[found.ok]
 
 
-def test_the_zoo_has_what_its_page_promises():
-    assert set(NAMES) == set(page_script().GOALS)
+def test_the_zoo_has_emulators_and_a_goal_for_each():
+    assert NAMES
+    assert set(NAMES) <= set(page_script().GOALS)
 
 
 @pytest.mark.parametrize("name", NAMES)
