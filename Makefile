@@ -17,7 +17,7 @@ run: $(READY)
 
 test: $(READY) $(OLDEST)
 	@tools/setup-system
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 test-slow: $(REFERENCE)
 	@tools/setup-system

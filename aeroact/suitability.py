@@ -105,9 +105,7 @@ class Truth:
 
     def simulate(self, x: Rows, progress: Progress | None = None) -> Activation:
         """Simulate states, shape (n, 16)."""
-        # It hands the physics on to `simulate`, which takes constants as well as their name.
-        physics: Any = self.physics
-        return parcel(x, physics=physics, bins=self.bins, rtol=self.rtol, progress=progress)
+        return parcel(x, physics=self.physics, bins=self.bins, rtol=self.rtol, progress=progress)
 
 
 def job_of(card: Mapping[str, Any]) -> Mapping[str, Any] | None:

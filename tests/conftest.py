@@ -33,22 +33,6 @@ SMALL_SEARCH = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what shares something slow to one process, where the tests run in several.
-
-    Those are the tests of a file, of the Fortran library, which share its builds, and of the
-    Slurm cluster, of which a machine can have one.
-    """
-    for item in items:
-        if "slurm" in getattr(item, "fixturenames", ()):
-            group = "slurm"
-        elif "fortran_bridge" in item.path.parts:
-            group = "fortran_bridge"
-        else:
-            group = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def run_command():
     """Run a command of aeroact as a user would: name and arguments in, what it said out."""

@@ -37,7 +37,7 @@ SLOW = {"bring-your-own.md", "export.md", "fortran.md", "planning.md", "report.m
     [
         pytest.param(page, marks=pytest.mark.slow if page in SLOW else ())
         for page in PAGES
-        if page not in {"README.md", "cluster.md"}
+        if page not in {"README.md", "cluster.md", "limits.md"}
     ],
 )
 def test_what_a_page_says_can_be_run(page: str, tmp_path: Path) -> None:

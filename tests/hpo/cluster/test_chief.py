@@ -66,11 +66,11 @@ import aeroact.hpo.step1
 import aeroact.hpo.step2
 
 def slow(train):
-    def slowed(widths, data, recipe, seed, report):
+    def slowed(widths, data, recipe, seed, report, *more):
         def reported(*errors):
             time.sleep(0.1)
             return report(*errors)
-        return train(widths, data, recipe, seed, reported)
+        return train(widths, data, recipe, seed, reported, *more)
     return slowed
 
 for step in (aeroact.hpo.step1, aeroact.hpo.step2):
