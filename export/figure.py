@@ -1,5 +1,6 @@
 """The picture of a result: predicted against simulated activated fraction; small files of it."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def predicted_against_simulated(
-    simulated: NDArray[np.floating], predicted: dict[str, NDArray[np.floating]], mode: int = 0
+    simulated: NDArray[np.floating], predicted: Mapping[str, NDArray[np.floating]], mode: int = 0
 ) -> "Figure":
     """Draw hexagonally binned predictions, a panel each (Yu et al., 2024, Figure 3).
 
@@ -22,7 +23,7 @@ def predicted_against_simulated(
     ----------
     simulated : ndarray, shape (n, 4)
         Activated fractions of the parcel model.
-    predicted : dict of str to ndarray, shape (n, 4)
+    predicted : mapping of str to ndarray, shape (n, 4)
         Predictions by the panel's title.
     mode : int
         The mode to show.
