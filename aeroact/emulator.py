@@ -183,6 +183,9 @@ def stated(card: Mapping[str, Any], key: str) -> Any:
 def require_fractions(emulator: Emulator) -> None:
     """See that the outputs stay in [0, 1] for the most extreme states that there are.
 
+    That no sum overflows is proved when the graph is written; this sees that the operators keep
+    to it.
+
     Raises
     ------
     AeroactError

@@ -129,7 +129,8 @@ def deciles(x: Rows, fn: Rows) -> tuple[Axis, ...]:
     found = []
     for axis in axes:
         values = axis.of(x, fn)
-        edges = np.unique(np.percentile(values, range(10, 100, 10)))
+        # Four digits, as they are written.
+        edges = np.unique([float(f"{e:.4g}") for e in np.percentile(values, range(10, 100, 10))])
         inner = tuple(edges[edges > values.min()].tolist())
         found.append(replace(axis, key=f"{axis.key}_deciles", edges=inner))
     return tuple(found)
@@ -255,7 +256,7 @@ def interval(axis: Axis, low: float | None, high: float | None) -> str:
     """Return a region in words, such as ``253 to 273 K``."""
     units = "" if axis.units == "1" else f" {axis.units}"
     if low is None:
-        return f"below {high:.4g}{units}"
+        return f"below {high:g}{units}"
     if high is None:
-        return f"{low:.4g}{units} and above"
-    return f"{low:.4g} to {high:.4g}{units}"
+        return f"{low:g}{units} and above"
+    return f"{low:g} to {high:g}{units}"

@@ -21,6 +21,7 @@ from aeroact.metrics import Errors
 from aeroact.physics.activation import Activation, Status
 from aeroact.physics.constants import PRESETS, Physics, resolve
 from aeroact.references import parcel, predict_arg2000
+from aeroact.strict_json import plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -324,16 +325,8 @@ class Suitability:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for strict JSON: what is not a number is None."""
         told = {"verdict": self.verdict, "faults": self.faults, "advice": self.advice}
-        plain: dict[str, Any] = _plain(asdict(self) | told)
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        content: dict[str, Any] = plain(asdict(self) | told)
+        return content
 
 
 def assess(

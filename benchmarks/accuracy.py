@@ -8,9 +8,7 @@ tolerance.  pyrcel's is read from the frozen cases of the tests, for the same bi
 
 import argparse
 import json
-import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from rich.table import Table
 
 from aeroact.console import print_table, progress
 from aeroact.physics.parcel import simulate
+from aeroact.references import parcel
 from aeroact.schema import MODES, split_state
 from aeroact.states import sample_rows
 
@@ -27,27 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PYRCEL_CASES = ROOT / "tests" / "aeroact" / "physics" / "data" / "pyrcel_cases.json"
 SEED = 11
 BINS, RTOL = 400, 1e-6
-BLOCK = 50
 
 P99_BOUND, MAX_BOUND, SMAX_BOUND = 5e-4, 2e-3, 1e-4
 
 
 def converged_fractions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fractions of states of shape (n, 16), converged, shape (n, 4); on all cores."""
-    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    answers = []
-
-    def converged(block: NDArray[np.float64]) -> NDArray[np.float64]:
-        return simulate(*split_state(block).values(), bins=BINS, rtol=RTOL).fn
-
-    with (
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads,
-        progress("converged parcels", len(rows)) as show,
-    ):
-        for fn in threads.map(converged, blocks):
-            answers.append(fn)
-            show(sum(map(len, answers)))
-    return np.concatenate(answers)
+    with progress("converged parcels", len(rows)) as show:
+        return parcel(rows, bins=BINS, rtol=RTOL, progress=show).fn
 
 
 def compare_with_pyrcel() -> dict[str, list[Any]]:

@@ -3,9 +3,10 @@
     python benchmarks/schedules.py [--rows N] [--epochs N] [--data FILE] [--json FILE]
                                    [--figure FILE]
 
-Two networks by each schedule, from the same weights and with the same batches, and by the
-paper's recipe: a constant rate on inputs without logarithms.  As in Step 2 the best epoch is
-kept; its MSE is that on rows that had no part in picking it.
+Two networks by each schedule, from the same weights and with the same batches, by the paper's
+recipe: a constant rate on inputs without logarithms, and with logarithms of all hygroscopicities
+besides.  As in Step 2 the best epoch is kept; its MSE is that on rows that had no part in
+picking it.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from aeroact.hpo.choices import Schedule
 from aeroact.hpo.space import Architecture, n_params
 from aeroact.hpo.training import Recipe, TrainingData, train
 from aeroact.metrics import Errors
+from aeroact.normalization import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 1
@@ -108,7 +110,7 @@ def lay_out(data: Path, rows: int, folder: Path) -> int:
             usable, holdout=1 - n_search / n, validation=VALIDATION_ROWS / n_search, seed=SEED
         )
         x, fn = dataset.take(ds, np.flatnonzero(parts.holdout))
-        for transform in ("log", "zscore"):
+        for transform in PRESETS:
             place = folder / transform
             place.mkdir()
             normalization = cache.lay_out(ds, parts, transform, place)
@@ -120,6 +122,7 @@ def cases(epochs: int, folder: Path) -> list[Case]:
     """Return what is compared, the longest trainings first."""
     recipes: list[tuple[str, Schedule]] = [("zscore", "constant")]
     recipes += [("log", schedule) for schedule in LEARNING_RATES]
+    recipes += [("koehler", "onecycle")]
     return [
         Case(widths, transform, schedule, epochs, folder)
         for widths in ARCHITECTURES
@@ -176,7 +179,8 @@ def draw(results: dict[Case, Result], path: Path) -> None:
     figure, axes = plt.subplots(1, len(ARCHITECTURES), figsize=(9.0, 3.8), sharey=True)
     for panel, widths in zip(axes, ARCHITECTURES[::-1], strict=True):
         shown = [case for case in results if case.widths == widths]
-        for case, colour in zip(shown, style.MODE_COLOURS[::-1], strict=True):
+        colours = (*style.MODE_COLOURS[::-1], style.HIGHLIGHT)
+        for case, colour in zip(shown, colours, strict=True):
             val_mse = results[case].val_mse
             panel.plot(range(1, len(val_mse) + 1), val_mse, color=colour, lw=0.8, label=case.name)
         panel.set(xlabel="epoch", yscale="log", title="-".join(map(str, widths)))

@@ -1,6 +1,5 @@
 """The model card: what an emulator is for, how far it errs and where, what it costs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from aeroact.export.layers import Layers
 from aeroact.export.native import BACKENDS, FortranReport
 from aeroact.normalization import Normalization
 from aeroact.regions import Breakdown, records
+from aeroact.strict_json import plain
 from aeroact.timing import S4_BATCH, S4_REPETITIONS, S4_SAMPLES, Timing
 
 if TYPE_CHECKING:
@@ -244,22 +244,6 @@ def _fortran(report: FortranReport, name: str, batch: int) -> dict[str, Any]:
             "multiple_of_arg2000": report.multiple(name, backend, batch),
         },
     }
-
-
-def plain(value: Any, digits: int = 17) -> Any:
-    """Return what strict JSON can hold: no array, no tuple, and None for what is no number.
-
-    Numbers have that many significant digits; with 17 they are exact.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, digits) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        return plain(value.tolist(), digits)
-    if isinstance(value, list | tuple):
-        return [plain(item, digits) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-    return value
 
 
 _NUMBER = (int, float)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.console import Progress
-from aeroact.emulator import Emulator
+from aeroact.emulator import Emulator, require_fractions
 from aeroact.errors import AeroactError
 from aeroact.export import bench, parity, rewrites
 from aeroact.export.convert import to_onnx
@@ -309,7 +309,7 @@ class _Attempt:
         """Predict the holdout and the corners with an emulator that is sound everywhere."""
         emulator = Emulator(onnx)
         _require_valid(onnx)
-        parity.require_fractions(emulator)
+        require_fractions(emulator)
         blocks = range(0, len(self._x), _BLOCK)
         fn = np.concatenate([emulator.predict(self._x[i : i + _BLOCK]) for i in blocks])
         return fn, emulator.predict(self._corners)

@@ -167,24 +167,3 @@ def _compare(
         compared.holdout,
         len(compared.x) - compared.holdout,
     )
-
-
-def require_fractions(emulator: Emulator) -> None:
-    """See that the outputs stay in [0, 1] for the most extreme states that there are.
-
-    That no sum overflows is proved when the graph is written (`convert.require_bounded`); this
-    sees that the operators keep to it.
-
-    Raises
-    ------
-    AeroactError
-        If an output is not a fraction.
-    """
-    largest = np.finfo(np.float32).max
-    tiny = np.finfo(np.float32).smallest_subnormal
-    values = np.array([-largest, -1.0, -tiny, 0.0, tiny, 1.0, largest], np.float32)
-    rng = np.random.default_rng(0)
-    x = np.concatenate([np.tile(values[:, None], N_INPUTS), rng.choice(values, (4096, N_INPUTS))])
-    fn = emulator.predict(x)
-    if not ((fn >= 0) & (fn <= 1)).all():
-        raise AeroactError("the ONNX network gives more than fractions for extreme states")

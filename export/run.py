@@ -13,7 +13,7 @@ from aeroact.assess import assessment
 from aeroact.assess.box import Box
 from aeroact.console import ProgressBar, no_progress
 from aeroact.eam import columns as eam_columns
-from aeroact.emulator import Emulator
+from aeroact.emulator import Emulator, require_fractions
 from aeroact.errors import AeroactError
 from aeroact.export import (
     bench,
@@ -40,6 +40,7 @@ from aeroact.hpo.tables import by_holdout
 from aeroact.normalization import Normalization
 from aeroact.references import predict_arg2000
 from aeroact.regions import Breakdown, breakdowns
+from aeroact.strict_json import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -242,7 +243,7 @@ def _convert(
     except AeroactError as error:
         raise AeroactError(f"{folder.model(trial.name)}: {error}") from error
     emulator = Emulator(onnx)
-    parity.require_fractions(emulator)
+    require_fractions(emulator)
     return onnx, parity.with_keras(emulator, model, normalization, compared)
 
 
@@ -386,7 +387,7 @@ def export(
             seed=folder.project().seed,
             progress=progress,
         )
-        content["assessment"] = card.plain(found, digits=6)
+        content["assessment"] = plain(found, digits=6)
     drawing = figure.predicted_against_simulated(
         fn,
         {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aeroact import console, dataset, schema
 from aeroact.console import ProgressBar
-from aeroact.emulator import CARD_FILE, ONNX_FILE, SUMS_FILE, Emulator
+from aeroact.emulator import CARD_FILE, ONNX_FILE, SUMS_FILE, Emulator, require_fractions
 from aeroact.errors import AeroactError
 from aeroact.export import bundle, parity, weights
 from aeroact.export import card as model_card
@@ -364,7 +364,7 @@ def _card(folder: Path, card: Card, emulator: Emulator, network: Network | None)
 
 def _fractions(emulator: Emulator) -> str:
     try:
-        parity.require_fractions(emulator)
+        require_fractions(emulator)
     except AeroactError as error:
         raise AeroactError(f"{ONNX_FILE}: {error}") from error
     return "outputs are within [0, 1] for the most extreme states"

@@ -19,15 +19,11 @@ from aeroact.hpo.report.hexagons import Hexagons
 from aeroact.hpo.report.inference import ARG2000, session_of
 from aeroact.hpo.report.runs import Run
 from aeroact.physics.constants import PRESETS
-from aeroact.physics.parcel import simulate
-from aeroact.references import predict_arg2000
+from aeroact.references import FINE_BINS, FINE_RTOL, parcel, predict_arg2000
 from aeroact.regions import AXES, Breakdown, Predict, Region
 
 WORST = 20
 """States with the largest errors that are listed for a network."""
-
-_FINE_BINS, _FINE_RTOL = 200, 1e-6
-"""Of the parcel model, for the worst states."""
 
 Rows = NDArray[np.floating]
 
@@ -277,8 +273,7 @@ def _worst(role: str, worst: _Worst, physics: str) -> pd.DataFrame:
     columns: dict[str, Any] = {"network": role, "error": errors.max(axis=1)}
     columns["mode"] = np.array(schema.MODES)[errors.argmax(axis=1)]
     if physics in PRESETS:
-        states: dict[str, Any] = dict(schema.split_state(worst.x.astype(np.float64)))
-        fine = simulate(**states, physics=physics, bins=_FINE_BINS, rtol=_FINE_RTOL)
+        fine = parcel(worst.x, physics=physics, bins=FINE_BINS, rtol=FINE_RTOL)
         columns["label_error"] = np.abs(worst.fn - fine.fn).max(axis=1)
         columns["smax"] = fine.smax
         columns |= _by_mode("parcel", fine.fn)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aeroact import normalization, schema
-from aeroact.emulator import Emulator
+from aeroact.emulator import Emulator, require_fractions
 from aeroact.errors import AeroactError
 from aeroact.export import convert, parity
 from aeroact.export.convert import layers_of, to_onnx
@@ -169,10 +169,10 @@ def test_any_finite_state_gives_fractions(emulator, x):
 
 
 def test_extreme_states_are_looked_at_before_an_export(emulator, monkeypatch):
-    parity.require_fractions(emulator)
+    require_fractions(emulator)
     monkeypatch.setattr(Emulator, "predict", lambda self, x: np.full((len(x), 4), np.nan))
     with pytest.raises(AeroactError, match="more than fractions"):
-        parity.require_fractions(emulator)
+        require_fractions(emulator)
 
 
 def test_a_network_that_could_overflow_is_refused(layers, statistics):
