@@ -42,7 +42,7 @@ from aeroact.console import print_table, progress
 from aeroact.emulator import ONNX_FILE, Emulator
 from aeroact.export import bench
 from aeroact.export.convert import clip_bounds, to_onnx
-from aeroact.export.layers import HIDDEN, OUTPUT, Layer
+from aeroact.export.layers import OUTPUT, Layer
 from aeroact.export.parity import MAX_DIFFERENCE
 from aeroact.hpo.network import initial_weights
 from aeroact.normalization import fit
@@ -266,7 +266,7 @@ def random_networks(work: Path) -> tuple[list[Network], NDArray[np.float32], NDA
     networks = []
     for k, nodes in enumerate(NETWORKS):
         arrays = initial_weights(nodes, [SEED, k])
-        activations = [HIDDEN] * len(nodes) + [OUTPUT]
+        activations = ["relu"] * len(nodes) + [OUTPUT]
         layers = tuple(map(Layer, arrays[::2], arrays[1::2], activations))
         name = "-".join(map(str, nodes))
         network = Network(name, work / f"{name}.onnx", work / f"{name}.bin")

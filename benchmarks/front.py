@@ -27,7 +27,7 @@ from aeroact.console import print_table
 from aeroact.emulator import Emulator
 from aeroact.export import bench, weights
 from aeroact.export.convert import to_onnx
-from aeroact.export.layers import HIDDEN, OUTPUT, Layer, Layers
+from aeroact.export.layers import OUTPUT, Layer, Layers
 from aeroact.hpo.network import initial_weights
 from aeroact.normalization import Normalization, fit
 from aeroact.states import sample_rows
@@ -41,7 +41,7 @@ def random_layers(widths: tuple[int, ...]) -> Layers:
     """Make a network whose fractions spread."""
     arrays = initial_weights(widths, [1])
     kernels, biases = arrays[::2], arrays[1::2]
-    activations = [HIDDEN] * len(widths) + [OUTPUT]
+    activations = ["relu"] * len(widths) + [OUTPUT]
     return tuple(
         Layer(kernel * np.float32(1.6), bias, activation)
         for kernel, bias, activation in zip(kernels, biases, activations, strict=True)

@@ -44,10 +44,19 @@ from rich.table import Table
 
 from aeroact.console import print_table, progress
 from aeroact.emulator import ONNX_FILE, Emulator
+from aeroact.errors import AeroactError
 from aeroact.export import bench, weights
 from aeroact.export.bundle import WEIGHTS_FILE
 from aeroact.export.convert import clip_bounds, layers_of, scaled, to_onnx
-from aeroact.export.layers import HIDDEN, OUTPUT, Layer, Layers, params, widths
+from aeroact.export.layers import (
+    OUTPUT,
+    RELU2,
+    Layer,
+    Layers,
+    hidden_activation,
+    params,
+    widths,
+)
 from aeroact.export.parity import MAX_DIFFERENCE
 from aeroact.export.run import networks
 from aeroact.hpo.backend import load_single_threaded
@@ -101,6 +110,8 @@ class WrongError(Exception):
 
 
 def network_of(name: str, onnx: bytes, layers: Layers, normalization: Normalization) -> Network:
+    if hidden_activation(layers) == RELU2:
+        raise AeroactError(f"{name}: has squared ReLUs; only networks with ReLU are timed here")
     first, *others = layers
     kernel = scaled(first.kernel, normalization)
     folded = Layer(kernel, first.bias, first.activation)
@@ -112,7 +123,7 @@ def random_networks() -> Iterator[Network]:
     normalization = fit([sample_rows(0, 50_000, SEED)])
     for k, nodes in enumerate(RANDOM):
         arrays = initial_weights(nodes, [SEED, k])
-        activations = [HIDDEN] * len(nodes) + [OUTPUT]
+        activations = ["relu"] * len(nodes) + [OUTPUT]
         layers = tuple(map(Layer, arrays[::2], arrays[1::2], activations))
         onnx = to_onnx(layers, normalization, {})
         yield network_of("-".join(map(str, nodes)), onnx, layers, normalization)
@@ -232,7 +243,7 @@ def pytorch(network: Network, x: NDArray[np.float32]) -> Predict:
         linear = nn.Linear(*layer.kernel.shape)
         linear.weight.data = torch.from_numpy(layer.kernel.T.copy())
         linear.bias.data = torch.from_numpy(layer.bias)
-        modules += [linear, nn.ReLU() if layer.activation == HIDDEN else nn.Sigmoid()]
+        modules += [linear, nn.ReLU() if layer.activation != OUTPUT else nn.Sigmoid()]
     model = nn.Sequential(*modules).eval()
 
     def predict() -> NDArray[np.float32]:

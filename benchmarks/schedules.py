@@ -4,9 +4,9 @@
                                    [--figure FILE]
 
 Two networks by each schedule, from the same weights and with the same batches, by the paper's
-recipe: a constant rate on inputs without logarithms, and with logarithms of all hygroscopicities
-besides.  As in Step 2 the best epoch is kept; its MSE is that on rows that had no part in
-picking it.
+recipe: a constant rate on inputs without logarithms; and with what the released emulators have
+besides: logarithms of all hygroscopicities, and squared ReLUs.  As in Step 2 the best epoch is
+kept; its MSE is that on rows that had no part in picking it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from aeroact.errors import AeroactError
 from aeroact.generate import Job, generate
 from aeroact.hpo import cache, network, workers
 from aeroact.hpo.backend import load_single_threaded
-from aeroact.hpo.choices import Schedule
+from aeroact.hpo.choices import Activation, Schedule
 from aeroact.hpo.space import Architecture, n_params
 from aeroact.hpo.training import Recipe, TrainingData, train
 from aeroact.metrics import Errors
@@ -59,6 +59,8 @@ class Case:
         Of the inputs: a name of `normalization.PRESETS`.
     schedule : str
         Of the learning rate.
+    activation : str
+        Of the hidden layers.
     epochs : int
         All of which are run.
     folder : Path
@@ -68,13 +70,15 @@ class Case:
     widths: Architecture
     transform: str
     schedule: Schedule
+    activation: Activation
     epochs: int
     folder: Path
 
     @property
     def name(self) -> str:
         """How it is trained, in a word or two."""
-        return f"{self.transform}, {self.schedule} {LEARNING_RATES[self.schedule]:g}"
+        squares = ", squares" if self.activation == "relu2" else ""
+        return f"{self.transform}, {self.schedule} {LEARNING_RATES[self.schedule]:g}{squares}"
 
 
 @dataclass(frozen=True)
@@ -120,27 +124,26 @@ def lay_out(data: Path, rows: int, folder: Path) -> int:
 
 def cases(epochs: int, folder: Path) -> list[Case]:
     """Return what is compared, the longest trainings first."""
-    recipes: list[tuple[str, Schedule]] = [("zscore", "constant")]
-    recipes += [("log", schedule) for schedule in LEARNING_RATES]
-    recipes += [("koehler", "onecycle")]
-    return [
-        Case(widths, transform, schedule, epochs, folder)
-        for widths in ARCHITECTURES
-        for transform, schedule in recipes
-    ]
+    recipes: list[tuple[str, Schedule, Activation]] = [("zscore", "constant", "relu")]
+    recipes += [("log", schedule, "relu") for schedule in LEARNING_RATES]
+    recipes += [("koehler", "onecycle", "relu"), ("koehler", "onecycle", "relu2")]
+    return [Case(widths, *recipe, epochs, folder) for widths in ARCHITECTURES for recipe in recipes]
 
 
 def try_one(case: Case, report: workers.Report) -> Result:
     """Train and test in a worker."""
     folder = case.folder / case.transform
     rate = LEARNING_RATES[case.schedule]
-    recipe = Recipe(case.epochs, None, BATCH, rate, case.schedule, keep_best=True)
+    recipe = Recipe(
+        case.epochs, None, BATCH, rate, case.schedule, keep_best=True, activation=case.activation
+    )
     data = TrainingData.load(folder)
     began = time.process_time()
     weights, history = train(case.widths, data, recipe, [SEED], lambda *e: report(e))
     seconds = time.process_time() - began
     errors, test = Errors(), np.load(folder / "test.npz")
-    errors.add(test["fn"], network.predict(network.build(case.widths, weights), test["x"]))
+    model = network.build(case.widths, weights, case.activation)
+    errors.add(test["fn"], network.predict(model, test["x"]))
     return Result(errors.mse, 1 + int(np.argmin(history.val_mse)), seconds, history.val_mse)
 
 
@@ -166,7 +169,7 @@ def try_all(todo: list[Case], n_workers: int) -> dict[Case, Result]:
 
 def gain(case: Case, results: dict[Case, Result]) -> float:
     """How many times as large the MSE is at a constant rate, after the logarithm."""
-    constant = replace(case, transform="log", schedule="constant")
+    constant = replace(case, transform="log", schedule="constant", activation="relu")
     return results[constant].mse / results[case].mse
 
 
@@ -179,7 +182,7 @@ def draw(results: dict[Case, Result], path: Path) -> None:
     figure, axes = plt.subplots(1, len(ARCHITECTURES), figsize=(9.0, 3.8), sharey=True)
     for panel, widths in zip(axes, ARCHITECTURES[::-1], strict=True):
         shown = [case for case in results if case.widths == widths]
-        colours = (*style.MODE_COLOURS[::-1], style.HIGHLIGHT)
+        colours = (*style.MODE_COLOURS[::-1], style.HIGHLIGHT, "#E69F00")  # Okabe and Ito's orange
         for case, colour in zip(shown, colours, strict=True):
             val_mse = results[case].val_mse
             panel.plot(range(1, len(val_mse) + 1), val_mse, color=colour, lw=0.8, label=case.name)
@@ -212,14 +215,16 @@ def main() -> None:
     table = Table(
         title=f"Test MSE on {test_rows:,} rows, {options.epochs} epochs of {options.rows:,} rows"
     )
-    for heading in ("network", "inputs", "schedule", "rate", "CPU s", "best", "MSE", "gain"):
-        left = heading in ("network", "inputs", "schedule")
+    texts = ("network", "inputs", "schedule", "activation")
+    for heading in (*texts, "rate", "CPU s", "best", "MSE", "gain"):
+        left = heading in texts
         table.add_column(heading, justify="left" if left else "right")
     for case, result in results.items():
         table.add_row(
             "-".join(map(str, case.widths)),
             case.transform,
             case.schedule,
+            case.activation,
             f"{LEARNING_RATES[case.schedule]:g}",
             f"{result.cpu_seconds:.0f}",
             str(result.best),
@@ -241,6 +246,7 @@ def main() -> None:
                     "parameters": n_params(case.widths),
                     "transform": case.transform,
                     "schedule": case.schedule,
+                    "activation": case.activation,
                     "learning_rate": LEARNING_RATES[case.schedule],
                     "gain": gain(case, results),
                     **vars(result),

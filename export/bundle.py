@@ -38,7 +38,7 @@ def write(
         for name, make in extra.items():
             make(folder / name)
         card = {**card, "files": _sums(folder)}
-        text = json.dumps(card, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(card, separators=(",", ":"), allow_nan=False) + "\n"
         (folder / CARD_FILE).write_text(text, encoding="utf-8")
         (folder / CARD_TEXT_FILE).write_text(render(card), encoding="utf-8")
         sums = "".join(f"{total}  {name}\n" for name, total in _sums(folder).items())

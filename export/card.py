@@ -128,6 +128,7 @@ def make(
         "network": {
             "layers": len(hidden),
             "nodes": hidden,
+            "activation": network.hidden_activation(layers),
             "params": network.params(layers),
             "mflop": network.mflop(hidden),
             "guard": guard,

@@ -5,12 +5,15 @@ is the same whichever backend and whichever version saved the network:
 
     Max, Min (physical bounds) - Split, Log, Concat - Sub (mean) - Gemm, Relu ... Gemm, Sigmoid
 
+A squared ReLU is a Relu and then a Mul of its result with itself.
+
 The statistics are rounded to float32 already, so x - mean loses nothing. The standard
 deviation is folded into the first kernel, which costs no digits; the mean is not, which
 would cost about three times the rounding error: see `benchmarks/front.py`.
 """
 
 import json
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 
 from aeroact import schema
 from aeroact.errors import AeroactError
-from aeroact.export.layers import Layer, Layers, require_sound
+from aeroact.export.layers import RELU2, Layer, Layers, activated, require_sound
 from aeroact.normalization import Normalization
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def layers_of(model: "keras.Model") -> Layers:
     layers: list[Layer] = []
     kernel: NDArray[np.float32] | None = None
     bias = np.zeros(0, np.float32)
+    relu = ""  # output of the Relu that came last
     for node in graph.node:
         values = [constants[name] for name in node.input if name in constants]
         operator = node.op_type
@@ -64,10 +68,13 @@ def layers_of(model: "keras.Model") -> Layers:
         elif operator in ("Relu", "Sigmoid") and kernel is not None:
             layers.append(Layer(kernel, bias, operator.lower()))
             kernel = None
+            relu = node.output[0] if operator == "Relu" else ""
+        elif operator == "Mul" and kernel is None and list(node.input) == [relu, relu]:
+            layers[-1] = replace(layers[-1], activation=RELU2)
         elif operator != "Identity":
             raise AeroactError(
                 f"the network has an operator {operator} that is not expected there; only "
-                "dense layers with relu, and sigmoid at the end, can be exported"
+                "dense layers with relu or its square, and sigmoid at the end, can be exported"
             )
     if kernel is not None:
         raise AeroactError("the network's last layer has no sigmoid; it gives no fractions")
@@ -246,9 +253,13 @@ def _body(graph: _Graph, layers: Layers, normalization: Normalization, a: str) -
             graph.constant(f"bias_{i}", layer.bias),
         ]
         preactivation = graph.add("Gemm", operands, f"preactivation_{i}")
-        last = i == len(layers)
-        operator = "Sigmoid" if last else "Relu"
-        a = graph.add(operator, [preactivation], "fn" if last else f"activation_{i}")
+        if i == len(layers):
+            graph.add("Sigmoid", [preactivation], "fn")
+        elif layer.activation == RELU2:
+            relu = graph.add("Relu", [preactivation], f"relu_{i}")
+            a = graph.add("Mul", [relu, relu], f"activation_{i}")
+        else:
+            a = graph.add("Relu", [preactivation], f"activation_{i}")
 
 
 def scaled(kernel: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
@@ -271,7 +282,7 @@ def _guard(graph: _Graph, normalization: Normalization) -> None:
 
 
 def require_bounded(layers: Layers, normalization: Normalization) -> None:
-    """See that no state, however extreme, can make a sum in the network overflow.
+    """See that no state, however extreme, can make a sum in the network, or its square, overflow.
 
     The largest magnitude of each activation is carried from layer to layer, for all states
     within `clip_bounds`, beyond which the graph lets none through.
@@ -286,9 +297,13 @@ def require_bounded(layers: Layers, normalization: Normalization) -> None:
     ends[:, normalization.is_log] = np.log(ends[:, normalization.is_log])
     largest = np.abs(ends - normalization.mean).max(axis=0) / normalization.std
     for i, layer in enumerate(layers, start=1):
-        largest = largest @ np.abs(layer.kernel.astype(np.float64)) + np.abs(layer.bias)
+        kernel = layer.kernel.astype(np.float64)
+        sums = largest @ np.abs(kernel) + np.abs(layer.bias)
+        # Behind a ReLU nothing is negative, so that only positive weights raise the next.
+        rising = np.abs(kernel) if i == 1 else np.maximum(kernel, 0)
+        largest = activated(largest @ rising + np.maximum(layer.bias, 0), layer.activation)
         # A tenth of the range is left to rounding.
-        if not largest.max() < 0.1 * largest_float:
+        if not max(sums.max(), largest.max()) < 0.1 * largest_float:
             raise AeroactError(
                 f"layer {i} could overflow for some state: its weights are too large; not exported"
             )

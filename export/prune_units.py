@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.export.convert import clip_bounds
-from aeroact.export.layers import Layer, Layers
+from aeroact.export.layers import Layer, Layers, activated
 from aeroact.normalization import Normalization
 
 _ROUNDING = float(np.finfo(np.float32).eps)
@@ -131,11 +131,11 @@ def activations(hidden: Sequence[Layer], normalization: Normalization) -> Iterat
         kernel, bias = layer.kernel.astype(np.float64), layer.bias.astype(np.float64)
         rising, falling = np.maximum(kernel, 0.0), np.minimum(kernel, 0.0)
         size = np.maximum(np.abs(lower), np.abs(upper)) @ np.abs(kernel) + np.abs(bias)
-        # Twice what n rounded weights, products and sums can come to.
+        # Twice what n rounded weights, products and sums can come to: enough for a square, too.
         slack = (len(kernel) + 3) * _ROUNDING * size
         low = lower @ rising + upper @ falling + bias - slack
         high = upper @ rising + lower @ falling + bias + slack
-        lower, upper = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        lower, upper = (activated(side, layer.activation) for side in (low, high))
         yield lower, upper
 
 
@@ -158,7 +158,7 @@ def _fold_still(
     constant = ~layer.kernel.any(axis=0) & ~dead
     unread = ~after.kernel.any(axis=1) & ~dead & ~constant
     keep = ~(dead | constant | unread)
-    value = np.where(constant, np.maximum(layer.bias, 0.0), 0.0).astype(np.float64)
+    value = np.where(constant, activated(layer.bias, layer.activation), 0.0).astype(np.float64)
     bias = (after.bias + value @ after.kernel.astype(np.float64)).astype(np.float32)
     if not keep.any():
         if keep.size == 1 and not layer.kernel.any() and not layer.bias.any():
@@ -200,6 +200,6 @@ def _active(layers: Layers, z: NDArray[np.floating]) -> list[NDArray[np.bool_]]:
     for rows in np.array_split(np.asarray(z, np.float32), max(1, len(z) // 16_384)):
         a = rows
         for layer, seen in zip(layers[:-1], active, strict=True):
-            a = np.maximum(a @ layer.kernel + layer.bias, 0.0)
+            a = activated(a @ layer.kernel + layer.bias, layer.activation)
             seen |= (a > 0).any(axis=0)
     return active

@@ -239,12 +239,14 @@ def _convert(
     model = network.load(folder.model(trial.name))
     metadata = _metadata(folder, trial, trial.holdout)
     try:
-        onnx = to_onnx(layers_of(model), normalization, metadata, guard=form.guard)
+        layers = layers_of(model)
+        onnx = to_onnx(layers, normalization, metadata, guard=form.guard)
     except AeroactError as error:
         raise AeroactError(f"{folder.model(trial.name)}: {error}") from error
     emulator = Emulator(onnx)
     require_fractions(emulator)
-    return onnx, parity.with_keras(emulator, model, normalization, compared)
+    at_corners = parity.allowed_at_corners(layers)
+    return onnx, parity.with_keras(emulator, model, normalization, compared, at_corners)
 
 
 def _metadata(folder: RunFolder, trial: Trial, holdout: dict[str, Any]) -> dict[str, Any]:
@@ -368,7 +370,7 @@ def export(
         batch=choice.batch,
         parity=chosen.parity,
         weights_difference=largest,
-        bound=bound if np.isfinite(bound) else 2 * largest,
+        bound=max(bound, parity.allowed_at_corners(layers)) if np.isfinite(bound) else 2 * largest,
         provenance=_provenance(folder, chosen.trial, holdout),
         guard=form.guard,
         optimized=optimize.records(variants) if variants else None,

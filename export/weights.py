@@ -33,7 +33,7 @@ _FORMULA = (
 
 
 def write(path: Path, layers: Layers, normalization: Normalization) -> None:
-    """Write the network to a NetCDF file.
+    """Write the network to a NetCDF file, a classic one: half the size, and no HDF5 to read it.
 
     The file's attribute `formula` says how fractions are computed from it.
 
@@ -55,16 +55,17 @@ def write(path: Path, layers: Layers, normalization: Normalization) -> None:
         "low": normalization.low,
         "high": normalization.high,
     }
-    with writing_netcdf(path), netCDF4.Dataset(path, "w") as file:
+    with writing_netcdf(path), netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as file:
         file.Conventions = "CF-1.11"
         file.title = "Weights of an aerosol activation emulator"
-        file.formula = _FORMULA
+        hidden = network.hidden_activation(layers)
+        file.formula = _FORMULA + ("; relu2(v) = max(v, 0)^2" if hidden == network.RELU2 else "")
         file.schema_version = schema.SCHEMA_VERSION
         file.columns = " ".join(schema.COLUMNS)
         file.units = ", ".join(schema.COLUMN_UNITS)
         file.outputs = " ".join(schema.OUTPUTS)
         file.layers = np.int32(len(layers))
-        file.hidden_activation, file.output_activation = network.HIDDEN, network.OUTPUT
+        file.hidden_activation, file.output_activation = hidden, network.OUTPUT
         file.createDimension("width_0", schema.N_INPUTS)
         for name, meaning in _STATISTICS.items():
             variable = file.createVariable(name, values[name].dtype, ("width_0",))

@@ -17,6 +17,9 @@ Policy = Literal["best", "pareto"]
 CostMeasure = Literal["params", "time"]
 """What a network costs."""
 
+Activation = Literal["relu", "relu2"]
+"""Function of the hidden layers: max(x, 0), or its square (So et al., 2021, arXiv:2109.08668)."""
+
 Schedule = Literal["constant", "cosine", "onecycle"]
 """How the learning rate changes from step to step; see `aeroact.hpo.training`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aeroact.errors import AeroactError
-from aeroact.hpo.choices import WIDTHS, Algorithm, CostMeasure, Policy, Rule, Schedule
+from aeroact.hpo.choices import WIDTHS, Activation, Algorithm, CostMeasure, Policy, Rule, Schedule
 
 if TYPE_CHECKING:
     from aeroact.hpo.space import Space
@@ -54,6 +54,8 @@ class Project(BaseModel):
     """Nodes that a hidden layer may have."""
     max_params: int | None = Field(50_000, ge=1)
     """Most learnable parameters; None for no limit."""
+    activation: Activation = "relu"
+    """Function of all hidden layers: ReLU, or its square."""
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Learning rates to choose from along with the architecture; none: `learning_rate`."""
     batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()

@@ -1,14 +1,17 @@
 """The network: a multilayer perceptron from normalized state to activated fraction."""
 
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.errors import AeroactError
 from aeroact.hpo.backend import load_backend
+from aeroact.hpo.choices import Activation
 from aeroact.hpo.space import Architecture
 from aeroact.schema import N_INPUTS, N_OUTPUTS
 
@@ -46,10 +49,13 @@ def initial_weights(widths: Architecture, seed: list[int]) -> list[NDArray[np.fl
     return weights
 
 
-def build(widths: Architecture, weights: list[NDArray[np.float32]]) -> "keras.Model":
+def build(
+    widths: Architecture, weights: list[NDArray[np.float32]], activation: Activation = "relu"
+) -> "keras.Model":
     """Make the Keras network.
 
-    ReLU in the hidden layers, sigmoid at the output (Yu et al., 2024, section 4.2).
+    ReLU in the hidden layers, sigmoid at the output (Yu et al., 2024, section 4.2), or the
+    square of ReLU (So et al., 2021, arXiv:2109.08668).
 
     Parameters
     ----------
@@ -57,18 +63,33 @@ def build(widths: Architecture, weights: list[NDArray[np.float32]]) -> "keras.Mo
         Nodes of each hidden layer.
     weights : list of ndarray of float32
         Kernel and bias of each layer in turn.
+    activation : str
+        Of the hidden layers.
     """
     import keras
 
+    hidden = _relu2() if activation == "relu2" else activation
     x = inputs = keras.Input((N_INPUTS,), name="z")
     for i, width in enumerate(widths):
-        x = _dense(width, "relu", f"hidden_{i}")(x)
+        x = _dense(width, hidden, f"hidden_{i}")(x)
     model = keras.Model(inputs, _dense(N_OUTPUTS, "sigmoid", "fn")(x), name="activation")
     model.set_weights(weights)
     return model
 
 
-def _dense(nodes: int, activation: str, name: str) -> "keras.Layer":
+@cache
+def _relu2() -> Callable[[Any], Any]:
+    """Return the square of ReLU, by its name in files, which Keras knows from then on."""
+    import keras
+
+    @keras.saving.register_keras_serializable(package="aeroact")
+    def relu2(x: Any) -> Any:
+        return keras.ops.square(keras.ops.relu(x))
+
+    return relu2
+
+
+def _dense(nodes: int, activation: str | Callable[[Any], Any], name: str) -> "keras.Layer":
     import keras
 
     # Its weights are overwritten: drawing others would take time.
@@ -97,6 +118,7 @@ def load(path: Path) -> "keras.Model":
     load_backend()
     import keras
 
+    _relu2()
     try:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, KeyError) as error:

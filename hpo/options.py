@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from aeroact.hpo.choices import Algorithm, CostMeasure, Policy, Rule, Schedule
+from aeroact.hpo.choices import Activation, Algorithm, CostMeasure, Policy, Rule, Schedule
 from aeroact.hpo.config import Project
 
 
@@ -54,6 +54,9 @@ PSubset = Annotated[float | None, _option("--p-subset", "Fraction of the trainin
 MinLayers = Annotated[int | None, _option("--min-layers", "Fewest hidden layers.")]
 MaxLayers = Annotated[int | None, _option("--max-layers", "Most hidden layers.")]
 MaxParams = Annotated[int | None, _option("--max-params", "Most learnable parameters.", min=1)]
+Activation_ = Annotated[
+    Activation | None, _option("--activation", "Of hidden layers: ReLU, or its square.")
+]
 Epochs = Annotated[int | None, _option("--epochs", "Most epochs in Step 1.", min=1)]
 Patience = Annotated[
     int | None,

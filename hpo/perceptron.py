@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from aeroact.hpo.choices import Activation
 from aeroact.hpo.loss import Loss
 
 ops = tf.raw_ops
@@ -45,6 +46,8 @@ class Perceptron:
         What is to become small.
     shares : ndarray of float32, shape (n, 4), or None
         Of the modes in the aerosol number, where the loss needs them.
+    activation : str
+        Of the hidden layers.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Perceptron:
         batch_size: int,
         loss: Loss,
         shares: NDArray[np.float32] | None,
+        activation: Activation = "relu",
     ) -> None:
         self._shapes = [w.shape for w in weights]
         self._sizes = [w.size for w in weights]
@@ -63,6 +67,7 @@ class Perceptron:
         self._x, self._fn = tf.constant(x), tf.constant(fn)
         self._shares = None if shares is None else tf.constant(shares)
         self._batch_size, self._loss = batch_size, loss
+        self._squared = activation == "relu2"
         self._steps = 0
         self._run_epoch = tf.function(self._epoch, autograph=False).get_concrete_function(
             order=tf.TensorSpec([len(x)], tf.int32),
@@ -79,7 +84,8 @@ class Perceptron:
         parts, total = self._parts(), 0.0
         for start in range(0, len(x), _TEST_BATCH):
             part = slice(start, start + _TEST_BATCH)
-            error = _activations(parts, tf.constant(x[part]))[-1] - fn[part]
+            *_, predicted = _forward(parts, tf.constant(x[part]), self._squared)
+            error = predicted - fn[part]
             total += 2.0 * float(ops.L2Loss(t=error))
         return total / fn.size
 
@@ -114,10 +120,11 @@ class Perceptron:
             rows = order[batch * size : (batch + 1) * size]
             parts = self._parts()
             states = self._loss.states(tf.gather(self._x, rows))
-            *inputs, predicted = _activations(parts, states)
+            inputs, rectified, predicted = _forward(parts, states, self._squared)
             shares = None if self._shares is None else tf.gather(self._shares, rows)
             error, slope = self._loss.compare(predicted, tf.gather(self._fn, rows), shares)
-            gradient = _gradient(parts, inputs, predicted, slope)
+            signal = ops.SigmoidGrad(y=tf.clip_by_value(predicted, _LEAST, 1 - _LEAST), dy=slope)
+            gradient = _gradient(parts, inputs, rectified, signal, self._squared)
             self._step(gradient, rates[batch], steps + tf.cast(batch + 1, tf.float32))
             return batch + 1, total + 2.0 * tf.cast(ops.L2Loss(t=error), tf.float64)
 
@@ -156,17 +163,23 @@ class Perceptron:
         )
 
 
-def _activations(parts: list[Any], x: Any) -> list[Any]:
-    """Return the input, the output of each hidden layer (ReLU) and that of the last (sigmoid)."""
-    values = [x]
-    for kernel, bias in zip(parts[::2], parts[1::2], strict=True):
-        product = ops.MatMul(a=values[-1], b=kernel)
-        values.append(ops.Relu(features=ops.BiasAdd(value=product, bias=bias)))
-    values[-1] = ops.Sigmoid(x=ops.BiasAdd(value=product, bias=bias))
-    return values
+def _forward(parts: list[Any], x: Any, squared: bool) -> tuple[list[Any], list[Any], Any]:
+    """Return the input of each layer, the ReLU of each hidden one, and the output (sigmoid)."""
+    inputs, rectified = [x], []
+    *hidden, last = zip(parts[::2], parts[1::2], strict=True)
+    for kernel, bias in hidden:
+        product = ops.MatMul(a=inputs[-1], b=kernel)
+        relu = ops.Relu(features=ops.BiasAdd(value=product, bias=bias))
+        rectified.append(relu)
+        inputs.append(ops.Square(x=relu) if squared else relu)
+    kernel, bias = last
+    product = ops.MatMul(a=inputs[-1], b=kernel)
+    return inputs, rectified, ops.Sigmoid(x=ops.BiasAdd(value=product, bias=bias))
 
 
-def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, slope: Any) -> Any:
+def _gradient(
+    parts: list[Any], inputs: list[Any], rectified: list[Any], signal: Any, squared: bool
+) -> Any:
     """Return the gradient of the loss, a vector like that of the parameters.
 
     Parameters
@@ -175,10 +188,13 @@ def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, slope: Any) -
         Kernel and bias of each layer in turn.
     inputs : list of tensor
         Of each layer.
-    predicted, slope : tensor, shape (rows, 4)
-        Output of the last layer, and the derivative of the loss by it.
+    rectified : list of tensor
+        ReLU of each hidden layer.
+    signal : tensor, shape (rows, 4)
+        Derivative of the loss by what the last sigmoid is of.
+    squared : bool
+        Whether hidden layers pass on the square of their ReLU.
     """
-    signal = ops.SigmoidGrad(y=tf.clip_by_value(predicted, _LEAST, 1 - _LEAST), dy=slope)
     gradients = []
     for layer in reversed(range(len(inputs))):
         gradients.append(ops.BiasAddGrad(out_backprop=signal))
@@ -186,5 +202,9 @@ def _gradient(parts: list[Any], inputs: list[Any], predicted: Any, slope: Any) -
         gradients.append(ops.Reshape(tensor=kernel, shape=[-1]))
         if layer:
             signal = ops.MatMul(a=signal, b=parts[2 * layer], transpose_b=True)
-            signal = ops.ReluGrad(gradients=signal, features=inputs[layer])
+            relu = rectified[layer - 1]
+            if squared:  # its derivative, 2 relu, is zero where ReLU's is
+                signal = ops.Mul(x=signal, y=ops.AddV2(x=relu, y=relu))
+            else:
+                signal = ops.ReluGrad(gradients=signal, features=relu)
     return ops.ConcatV2(values=gradients[::-1], axis=0)

@@ -177,6 +177,7 @@ def task_of(chosen: Chosen, project: Project, folder: RunFolder) -> Task:
         candidate.batch_size or project.batch_size,
         candidate.learning_rate or project.learning_rate,
         loss=Loss(project.droplet_weight, project.monotony_weight),
+        activation=project.activation,
     )
     seed = [project.seed, int(chosen.name)]
     return Task(1, chosen.name, candidate, seed, recipe, project.p_subset, folder)
@@ -192,4 +193,4 @@ def attempt(task: Task, report: Report) -> Tried:
         lambda *errors: report(errors),
         task.folder.normalization(),
     )
-    return Tried(**vars(history), inference_us=inference.measure(weights))
+    return Tried(**vars(history), inference_us=inference.measure(weights, task.recipe.activation))

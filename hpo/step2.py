@@ -112,6 +112,7 @@ def task_of(trial: Chosen | Trial, project: Project, folder: RunFolder) -> Task:
         project.schedule,
         keep_best=True,
         loss=_loss(project),
+        activation=project.activation,
     )
     seed = [project.seed, int(trial.name)]
     return Task(2, trial.name, candidate, seed, recipe, 1.0, folder)
@@ -149,7 +150,7 @@ def retrain(task: Task, report: Report) -> Retrained:
         lambda *errors: report(errors),
         task.folder.normalization(),
     )
-    model = network.build(task.candidate.widths, weights)
+    model = network.build(task.candidate.widths, weights, task.recipe.activation)
     errors = test(model, task.folder)
     with replacing(task.folder.model(task.name)) as part:
         model.save(part)

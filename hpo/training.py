@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeroact.hpo import network
-from aeroact.hpo.choices import Schedule
+from aeroact.hpo.choices import Activation, Schedule
 from aeroact.hpo.loss import Loss, mode_shares
 from aeroact.hpo.space import Architecture
 from aeroact.normalization import Normalization
@@ -76,6 +76,8 @@ class Recipe:
     loss : Loss
         What is minimized on the training rows; the errors of the epochs are mean squared ones,
         whatever it is.
+    activation : str
+        Of the hidden layers.
     """
 
     epochs: int
@@ -85,6 +87,7 @@ class Recipe:
     schedule: Schedule = "constant"
     keep_best: bool = False
     loss: Loss = field(default_factory=Loss)
+    activation: Activation = "relu"
 
 
 @dataclass
@@ -203,7 +206,9 @@ def _train(
         if normalization is None:
             raise ValueError("a droplet weight needs the normalization of the rows")
         shares = mode_shares(data.x, normalization)
-    perceptron = Perceptron(weights, data.x, data.fn, recipe.batch_size, recipe.loss, shares)
+    perceptron = Perceptron(
+        weights, data.x, data.fn, recipe.batch_size, recipe.loss, shares, recipe.activation
+    )
     shuffle = np.random.default_rng([*seed, 1])
     n_batches = math.ceil(len(data.x) / recipe.batch_size)
     history, best, waited = History(), math.inf, 0

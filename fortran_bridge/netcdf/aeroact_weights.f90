@@ -42,10 +42,12 @@ contains
       real(real32), dimension(AEROACT_NSTATE) :: low, high
       real(real32), allocatable :: weights(:), kernel(:), bias(:)
       integer, allocatable :: widths(:)
-      character(len=:), allocatable :: activation, columns, number, units, version
+      character(len=:), allocatable :: activation, columns, hidden, number, units, version
       integer :: i, layers
+      logical :: known
 
       layers = 0
+      hidden = 'relu'
       call check(nf90_get_att(file, nf90_global, 'layers', layers), 'its attribute layers')
       call get_text('', 'schema_version', version)
       call get_text('', 'columns', columns)
@@ -68,14 +70,20 @@ contains
         call get_text('bias_'//number, 'activation', activation)
         weights = [weights, kernel, bias]
         widths = [widths, size(bias)]
-        if (stat == AEROACT_OK .and. activation /= merge('sigmoid', 'relu   ', i == layers)) &
+        if (i == layers) then
+          known = activation == 'sigmoid'
+        else
+          if (i == 1) hidden = activation
+          known = activation == hidden .and. (hidden == 'relu' .or. hidden == 'relu2')
+        end if
+        if (stat == AEROACT_OK .and. .not. known) &
           call fail(AEROACT_NOT_NATIVE, "The network of '"//path//"' is not one that the native &
-          &backend evaluates: it has other activations than relu, and sigmoid at the end. Export &
-          &it with aeroact-export.", stat, errmsg)
+          &backend evaluates: it has other activations than relu, or relu2 in all hidden layers, &
+          &and sigmoid at the end. Export it with aeroact-export.", stat, errmsg)
       end do
       if (stat /= AEROACT_OK) return
       call native_create(read%network, widths, weights, clip_low, clip_high, nint(is_log) /= 0, &
-        floor, mean, std, stat, errmsg)
+        floor, mean, std, stat, errmsg, hidden == 'relu2')
       if (stat /= AEROACT_OK) then
         if (stat /= AEROACT_NO_MEMORY) call fail(AEROACT_MODEL_INVALID, "The numbers of '"//path// &
           "' make no sense. Copy or export it again.", stat, errmsg)

@@ -3,6 +3,8 @@
 !! Read are the graphs that `aeroact-export` writes, in any layout of the kernels:
 !!
 !!     Max, Min (bounds) - Split, Log, Concat - Sub (mean) - Gemm, Relu ... Gemm, Sigmoid
+!!
+!! After each Relu may stand a Mul of its result with itself, its square.
 module aeroact_graph
   use, intrinsic :: iso_fortran_env, only: int8, real32
   use aeroact_native, only: native_create, native_network
@@ -23,6 +25,8 @@ module aeroact_graph
       !! what the nodes before it have made of the state
     character(len=:), allocatable :: problem
       !! why it cannot be read; blank as long as it can
+    logical :: squared = .false.
+      !! whether the hidden layers have the square of ReLU
   end type reading
 
 contains
@@ -46,7 +50,7 @@ contains
     integer, allocatable :: widths(:)
     real(real32), allocatable :: weights(:)
 
-    at = reading(1, input_name, '')
+    at = reading(1, input_name, '', .false.)
     std = 1  ! an export divides the first kernel by it
     call read_vector(bytes, file, 'Max', at, low)
     call read_vector(bytes, file, 'Min', at, high)
@@ -62,7 +66,8 @@ contains
       .or. widths(size(widths)) /= AEROACT_NMODES)) at%problem = 'it does not lead to its output'
 
     if (at%problem == '') then
-      call native_create(network, widths, weights, low, high, is_log, low, mean, std, stat, errmsg)
+      call native_create(network, widths, weights, low, high, is_log, low, mean, std, stat, &
+        errmsg, at%squared)
       if (stat == AEROACT_OK .or. stat == AEROACT_NO_MEMORY) return
       at%problem = 'its numbers make no sense'
     end if
@@ -185,11 +190,33 @@ contains
     case ('Sigmoid')
       is_last = .true.
       call require(file, 'Sigmoid', 1, at)
+      if (at%problem == '') call pass(file, at)
     case default
       call require(file, 'Relu', 1, at)
+      if (at%problem == '') call pass(file, at)
+      call read_square(file, size(widths) == 2, at)
     end select
-    if (at%problem == '') call pass(file, at)
   end subroutine read_layer
+
+  !> The square of a ReLU, if there is one; all hidden layers have it or none.
+  pure subroutine read_square(file, is_first, at)
+    type(onnx_file), intent(in) :: file
+    logical, intent(in) :: is_first
+      !! whether this is the first layer, which tells
+    type(reading), intent(inout) :: at
+
+    logical :: is_squared
+
+    if (at%problem /= '') return
+    is_squared = operator_of(file, at%next) == 'Mul'
+    if (is_first) at%squared = is_squared
+    if (is_squared .neqv. at%squared) at%problem = 'only some of its ReLUs are squared'
+    if (.not. is_squared) return
+    call require(file, 'Mul', 2, at)
+    if (at%problem /= '') return
+    if (file%nodes(at%next)%inputs(2)%text /= at%current) at%problem = 'Mul is not a square'
+    call pass(file, at)
+  end subroutine read_square
 
   !> See that the node to come is this operator, and that it is applied to what came last.
   pure subroutine require(file, operator, n_inputs, at)

@@ -1,6 +1,7 @@
 !> The network evaluated in Fortran alone, for a host without ONNX Runtime or with few columns.
 !!
-!! Clip to bounds, logarithm, z-score, dense layers with ReLU, sigmoid; all in single precision.
+!! Clip to bounds, logarithm, z-score, dense layers with ReLU or its square, sigmoid; all in
+!! single precision.
 !! States go through in tiles small enough for the cache: the inner loops run along the samples of
 !! a strip, with the sums of eight outputs in registers. A few columns go one by one, with the
 !! inner loops along the outputs. Either way each sum is taken in the same order, so that the
@@ -52,6 +53,8 @@ module aeroact_native
     type(dense_layer), allocatable :: layers(:)
     integer :: width = 0
       !! outputs of the widest layer, filled up
+    logical :: squared = .false.
+      !! whether hidden layers have the square of ReLU
     real(real32), dimension(AEROACT_NSTATE) :: low, high, mean, scale
     logical :: is_log(AEROACT_NSTATE)
   end type native_network
@@ -66,7 +69,7 @@ contains
 
   !> Make a network from its weights. If anything is wrong, the network is not loaded.
   subroutine native_create(network, widths, weights, clip_low, clip_high, is_log, floor, &
-    mean, std, stat, errmsg)
+    mean, std, stat, errmsg, squared)
     type(native_network), intent(out) :: network
       !! not loaded if anything is wrong
     integer, intent(in) :: widths(:)
@@ -85,11 +88,16 @@ contains
       !! `AEROACT_OK`, or what went wrong
     character(len=*), intent(out), optional :: errmsg
       !! what went wrong, in a sentence
+    logical, intent(in), optional :: squared
+      !! whether the hidden layers have max(0, x)**2 in place of max(0, x), as they do unless told
 
     type(dense_layer), allocatable :: layers(:)
     real(real32), dimension(AEROACT_NSTATE) :: low, high
     integer :: i, n_in, n_out, first, refused, n_layers
+    logical :: squares
 
+    squares = .false.
+    if (present(squared)) squares = squared
     n_layers = size(widths) - 1
     if (n_layers < 1) then
       call refuse('The network has no layer. Give the widths 16, those of the hidden layers, 4.')
@@ -117,7 +125,7 @@ contains
     ! The floor of a logarithm is one more lower bound.
     low = merge(max(clip_low, floor), clip_low, is_log)
     high = max(low, clip_high)
-    if (.not. is_bounded(widths, weights, low, high, is_log, mean, std)) then
+    if (.not. is_bounded(widths, weights, low, high, is_log, mean, std, squares)) then
       call refuse('A sum in the network could overflow for some state: its weights are too large. &
         &Export it again.')
       return
@@ -141,6 +149,7 @@ contains
 
     call move_alloc(layers, network%layers)
     network%width = LANES*((maxval(widths) + LANES - 1)/LANES)
+    network%squared = squares
     network%low = low
     network%high = high
     network%is_log = is_log
@@ -158,16 +167,16 @@ contains
 
   end subroutine native_create
 
-  !> Whether no state can make a sum in the network overflow: the largest magnitude of each
+  !> Whether no state can make a sum, or its square, overflow: the largest magnitude of each
   !! activation, for all states within the bounds, is carried from layer to layer.
-  pure function is_bounded(widths, weights, low, high, is_log, mean, std) result(bounded)
+  pure function is_bounded(widths, weights, low, high, is_log, mean, std, squared) result(bounded)
     integer, intent(in) :: widths(:)
     real(real32), intent(in) :: weights(:)
     real(real32), dimension(AEROACT_NSTATE), intent(in) :: low, high, mean, std
-    logical, intent(in) :: is_log(AEROACT_NSTATE)
+    logical, intent(in) :: is_log(AEROACT_NSTATE), squared
     logical :: bounded
 
-    real(real64), allocatable :: largest(:), sums(:)
+    real(real64), allocatable :: largest(:), raised(:), sums(:)
     real(real64) :: ends(2)
     integer :: first, i, k
 
@@ -181,16 +190,24 @@ contains
     end do
     first = 1
     do i = 1, size(widths) - 1
-      allocate (sums(widths(i + 1)))
-      sums = abs(weights(first + widths(i)*widths(i + 1):first + (widths(i) + 1)*widths(i + 1) - 1))
+      allocate (sums(widths(i + 1)), raised(widths(i + 1)))
+      raised = weights(first + widths(i)*widths(i + 1):first + (widths(i) + 1)*widths(i + 1) - 1)
+      sums = abs(raised)
+      raised = max(raised, 0.0_real64)
       do k = 1, widths(i)
-        sums = sums + largest(k)*abs(weights(first:first + widths(i + 1) - 1))
+        associate (kernel => weights(first:first + widths(i + 1) - 1))
+          sums = sums + largest(k)*abs(kernel)
+          ! Behind a ReLU nothing is negative, so that only positive weights raise the next.
+          raised = raised + largest(k)*merge(abs(kernel), max(kernel, 0.0_real32), i == 1)
+        end associate
         first = first + widths(i + 1)
       end do
       first = first + widths(i + 1)
+      if (squared .and. i < size(widths) - 1) raised = raised*raised
       ! A tenth of the range is left to rounding.
-      if (maxval(sums) > 0.1_real64*huge(1.0_real32)) return
-      call move_alloc(sums, largest)
+      if (max(maxval(sums), maxval(raised)) > 0.1_real64*huge(1.0_real32)) return
+      call move_alloc(raised, largest)
+      deallocate (sums)
     end do
     bounded = .true.
   end function is_bounded
@@ -343,18 +360,22 @@ contains
 
     integer(int32) :: invalid(TILE)
     integer :: i, n_layers, strips
+    logical :: squared
 
     n_layers = size(network%layers)
     strips = (rows + STRIP - 1)/STRIP
     call normalize_tile(network, rows, strips, x, a, invalid)
     do i = 1, n_layers
+      squared = network%squared .and. i < n_layers
       associate (layer => network%layers(i))
         if (modulo(i, 2) == 1) then
           call dense_tile(size(layer%kernel, 2), size(layer%kernel, 3), strips, i < n_layers, &
             layer%kernel, layer%bias, a, b)
+          if (squared) call square(TILE, size(layer%bias), STRIP*strips, b)
         else
           call dense_tile(size(layer%kernel, 2), size(layer%kernel, 3), strips, i < n_layers, &
             layer%kernel, layer%bias, b, a)
+          if (squared) call square(TILE, size(layer%bias), STRIP*strips, a)
         end if
       end associate
     end do
@@ -482,17 +503,21 @@ contains
     real(real32) :: y(STRIP)
     integer(int32) :: invalid
     integer :: i, mode, n_layers
+    logical :: squared
 
     n_layers = size(network%layers)
     call normalize_column(network, x, a, invalid)
     do i = 1, n_layers
+      squared = network%squared .and. i < n_layers
       associate (layer => network%layers(i))
         if (modulo(i, 2) == 1) then
           call dense_column(size(layer%kernel, 2), size(layer%kernel, 3), i < n_layers, &
             layer%kernel, layer%bias, a, b)
+          if (squared) call square(size(layer%bias), 1, size(layer%bias), b)
         else
           call dense_column(size(layer%kernel, 2), size(layer%kernel, 3), i < n_layers, &
             layer%kernel, layer%bias, b, a)
+          if (squared) call square(size(layer%bias), 1, size(layer%bias), a)
         end if
       end associate
     end do
@@ -579,6 +604,23 @@ contains
       end do
     end do
   end subroutine dense_column
+
+  !> Squares of the first numbers of each column, in place.
+  !!
+  !! Not a part of the dense layers: gfortran would make slower code of these, squares or not.
+  pure recursive subroutine square(rows, columns, first, y)
+    integer, intent(in) :: rows, columns, first
+    real(real32), intent(inout) :: y(rows, columns)
+
+    integer :: j, s
+
+    do j = 1, columns
+      !$omp simd
+      do s = 1, first
+        y(s, j) = y(s, j)*y(s, j)
+      end do
+    end do
+  end subroutine square
 
   !> Natural logarithm of positive normal numbers, to about 1 ulp.
   !!

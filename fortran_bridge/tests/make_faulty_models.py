@@ -86,6 +86,22 @@ def not_finite(model: onnx.ModelProto) -> None:
     node_of(model, "Sigmoid").op_type = "Asin"
 
 
+def one_square(model: onnx.ModelProto) -> None:
+    """Have the square of ReLU in the second layer only."""
+    relu = [node for node in model.graph.node if node.op_type == "Relu"][1]
+    square = helper.make_node("Mul", ["relu", "relu"], list(relu.output))
+    relu.output[0] = "relu"
+    model.graph.node.insert(list(model.graph.node).index(relu) + 1, square)
+
+
+def gated(model: onnx.ModelProto) -> None:
+    """Have each ReLU multiplied by what went into it, as gates are."""
+    for relu in [node for node in model.graph.node if node.op_type == "Relu"]:
+        product = helper.make_node("Mul", ["", relu.input[0]], list(relu.output))
+        product.input[0] = relu.output[0] = f"relu_of_{relu.input[0]}"
+        model.graph.node.insert(list(model.graph.node).index(relu) + 1, product)
+
+
 def main(folder: Path) -> None:
     """Write the faulty models beside the good one.
 
@@ -108,6 +124,8 @@ def main(folder: Path) -> None:
         "other_concat": other_concat,
         "other_log": other_log,
         "not_finite": not_finite,
+        "one_square": one_square,
+        "gated": gated,
     }
     for name, fault in faults.items():
         model = onnx.load(folder / "mlp.onnx")

@@ -59,6 +59,7 @@ def make_model(
     batch: str | int = "N",
     metadata: dict[str, str] | None = None,
     head: str = "Sigmoid",
+    squared: bool = False,
 ) -> onnx.ModelProto:
     """Build a network n_in -> 24 -> 12 -> n_out as an export does, behind bounds and logarithm.
 
@@ -77,6 +78,8 @@ def make_model(
     head : {"Sigmoid", "raising"}
         Last operator; "raising" is x / (1 + x) of x = ReLU, computed so that it divides by zero
         and overflows on the way to a finite result.
+    squared : bool
+        Whether the hidden layers have the square of ReLU.
 
     Returns
     -------
@@ -95,11 +98,18 @@ def make_model(
     widths = [n_in, 24, 12, n_out]
     for layer in range(3):
         shape = widths[layer : layer + 2]
-        kernel = rng.normal(0.0, shape[0] ** -0.5, shape)
+        # Squares of large sums would leave few digits.
+        kernel = rng.normal(0.0, shape[0] ** -0.5, shape) / (2 if squared else 1)
         constants[f"w{layer}"] = (kernel * scale[:, None] if layer == 0 else kernel).astype("f4")
         constants[f"b{layer}"] = rng.normal(0.0, 0.3, shape[1]).astype(np.float32)
 
     node = helper.make_node
+
+    def hidden(g: str, h: str) -> list[onnx.NodeProto]:
+        if not squared:
+            return [node("Relu", [g], [h])]
+        return [node("Relu", [g], [f"{h}_relu"]), node("Mul", [f"{h}_relu"] * 2, [h])]
+
     nodes = [
         node("Max", [input_name, "low"], ["raised"]),
         node("Min", ["raised", "high"], ["clipped"]),
@@ -108,9 +118,9 @@ def make_model(
         node("Concat", ["linear", "logarithm"], ["joined"], axis=1),
         node("Sub", ["joined", "mean"], ["centred"]),
         node("Gemm", ["centred", "w0", "b0"], ["g0"]),
-        node("Relu", ["g0"], ["h0"]),
+        *hidden("g0", "h0"),
         node("Gemm", ["h0", "w1", "b1"], ["g1"]),
-        node("Relu", ["g1"], ["h1"]),
+        *hidden("g1", "h1"),
         node("Gemm", ["h1", "w2", "b2"], ["g2"]),
     ]
     if head == "Sigmoid":
@@ -142,7 +152,7 @@ def make_model(
     return finish(graph, metadata)
 
 
-def make_native(folder: Path, name: str, hidden: list[int], seed: int = 4) -> None:
+def make_native(folder: Path, name: str, hidden: list[int], seed: int = 4, power: int = 1) -> None:
     """Write a network for the kernel in Fortran, and what float64 makes of it.
 
     Parameters
@@ -155,6 +165,8 @@ def make_native(folder: Path, name: str, hidden: list[int], seed: int = 4) -> No
         Nodes of the hidden layers.
     seed : int
         Seed of the weights.
+    power : int
+        Of ReLU in the hidden layers.
     """
     rng = np.random.default_rng(seed)
     states = make_states().astype(np.float64)
@@ -170,11 +182,12 @@ def make_native(folder: Path, name: str, hidden: list[int], seed: int = 4) -> No
     widths = [16, *hidden, 4]
     a, weights = (t - mean) / std, []
     for n_in, n_out in pairwise(widths):
-        kernel = rng.normal(0.0, (2 / n_in) ** 0.5, (n_in, n_out)).astype(np.float32)
+        # Squares of large sums would leave few digits.
+        kernel = (rng.normal(0.0, (2 / n_in) ** 0.5, (n_in, n_out)) / power).astype(np.float32)
         bias = rng.normal(0.2, 0.3, n_out).astype(np.float32)
         weights += [kernel.ravel(), bias]
         g = a @ kernel.astype(np.float64) + bias
-        a = np.maximum(g, 0.0)
+        a = np.maximum(g, 0.0) ** power
     expected = 1.0 / (1.0 + np.exp(-g))
     require_telling(name, expected)
     np.savetxt(folder / f"{name}.expected.txt", expected, fmt="%.12e")
@@ -294,6 +307,7 @@ def main(folder: Path) -> None:
         "other": make_model(seed=2),
         "raising": make_model(seed=3, head="raising"),
         "laid_out": make_model(seed=1),
+        "relu2": make_model(seed=5, squared=True),
         "no_bounds": make_model(metadata={k: v for k, v in METADATA.items() if "bounds" not in k}),
         "wrong_input_width": make_model(n_in=17),
         "wrong_output_width": make_model(n_out=5),
@@ -316,7 +330,7 @@ def main(folder: Path) -> None:
 
     states = make_states()
     np.savetxt(folder / "states.txt", states, fmt="%.9e", header="states of the tests")
-    for name in ("mlp", "other", "raising", "laid_out"):
+    for name in ("mlp", "other", "raising", "laid_out", "relu2"):
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
         (expected,) = session.run(["fn"], {"state": states})
         require_telling(name, expected)
@@ -326,6 +340,7 @@ def main(folder: Path) -> None:
     make_native(folder, "native_7_33", [7, 33])
     make_native(folder, "native_1", [1])
     make_native(folder, "native_none", [])
+    make_native(folder, "native_relu2", [13, 40, 9], power=2)
 
 
 if __name__ == "__main__":

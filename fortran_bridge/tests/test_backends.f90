@@ -77,6 +77,9 @@ program test_backends
       call model%load(data_file('laid_out.onnx'), stat, errmsg, backend=backends(k))
       call expect(AEROACT_OK, stat, errmsg, backends(k))
       call predicts_as_expected(model, 'laid_out', nstates)
+      call model%load(data_file('relu2.onnx'), stat, errmsg, backend=backends(k))
+      call expect(AEROACT_OK, stat, errmsg, backends(k))
+      call predicts_as_expected(model, 'relu2', nstates)
     end do
 
   case ('content')

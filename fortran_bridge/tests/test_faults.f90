@@ -497,8 +497,8 @@ contains
   !> Networks that ONNX Runtime runs and the native backend cannot read: it says so and does not
   !! guess. `auto` then is ONNX Runtime.
   subroutine foreign_network()
-    character(len=*), parameter :: names(5) = [character(len=12) :: &
-      'softplus', 'no_sigmoid', 'scaled_gemm', 'other_concat', 'other_log']
+    character(len=*), parameter :: names(7) = [character(len=12) :: &
+      'softplus', 'no_sigmoid', 'scaled_gemm', 'other_concat', 'other_log', 'one_square', 'gated']
     character(len=:), allocatable :: name
     real(real64) :: answer(AEROACT_NMODES, nstates)
     integer :: i

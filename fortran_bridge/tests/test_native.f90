@@ -10,8 +10,8 @@ program test_native
   use testing
   implicit none
 
-  character(len=*), parameter :: names(4) = [character(len=12) :: &
-    'native_24_12', 'native_7_33', 'native_1', 'native_none']
+  character(len=*), parameter :: names(5) = [character(len=12) :: &
+    'native_24_12', 'native_7_33', 'native_1', 'native_none', 'native_relu2']
   integer, parameter :: batches(12) = [0, 1, 2, 8, 9, 16, 31, 32, 33, 65, 70, nstates]
   real(real32), parameter :: far = huge(1.0_real32)
 
@@ -27,7 +27,7 @@ program test_native
   integer, allocatable :: widths(:)
   real(real32), allocatable :: weights(:)
   real(real32), dimension(AEROACT_NSTATE) :: low, high, floor, mean, std
-  logical :: is_log(AEROACT_NSTATE)
+  logical :: is_log(AEROACT_NSTATE), squared
 
   call read_columns('states.txt', wide)
   x = real(wide, real32)
@@ -59,8 +59,6 @@ program test_native
 
   case ('traps')
     ! Whatever is finite raises nothing: zeros, tiny and huge numbers of either sign.
-    call open_network('native_24_12')
-    call ieee_set_halting_mode(ieee_usual, .true.)
     x(5:8, 1:70) = 0
     x(13:16, 2:71) = 0
     x(:, 3) = 0
@@ -69,16 +67,8 @@ program test_native
     x(:, 6) = tiny(far)
     x(:, 7) = -tiny(far)
     x(:, 8) = tiny(far)/2
-    do n = 1, size(batches)
-      fn = -1
-      call native_predict(network, workspace, x(:, :batches(n)), fn(:, :batches(n)), stat)
-      call check(all(fn(:, :batches(n)) >= 0 .and. fn(:, :batches(n)) <= 1), 'fractions')
-    end do
-    do n = 1, 8
-      call native_predict(network, workspace, x(:, n:n), alone(:, n:n), stat)
-    end do
-    call check(same_bits(fn(:, :8), alone(:, :8)), 'one by one')
-    call no_flags()
+    call raises_nothing('native_24_12')
+    call raises_nothing('native_relu2')
 
   case ('saturated')
     ! Weights so large that the sigmoid is at its ends: exactly 0 or 1, or as near as can be.
@@ -166,6 +156,13 @@ program test_native
     weights(:16*24) = 1e20_real32*weights(:16*24)  ! both within range, but not together
     weights(17*24 + 1:) = 1e20_real32*weights(17*24 + 1:)
     call refuses(widths, 'could overflow')
+    call read_network('native_relu2')
+    weights(:16*13) = 1e20_real32*weights(:16*13)  ! within range, but not its square
+    weights(17*13 + 1:) = 1e-30_real32*weights(17*13 + 1:)
+    call refuses(widths, 'could overflow')
+    squared = .false.
+    call native_create(network, widths, weights, low, high, is_log, floor, mean, std, stat, errmsg)
+    call expect(AEROACT_OK, stat, errmsg, 'no square')
   end select
 
   call finish()
@@ -192,6 +189,7 @@ contains
     read (unit, *) std
     close (unit)
     is_log = flags == 1
+    squared = name == 'native_relu2'
   end subroutine read_network
 
   !> Create a network and read what Python's float64 makes of it.
@@ -199,7 +197,8 @@ contains
     character(len=*), intent(in) :: name
 
     call read_network(name)
-    call native_create(network, widths, weights, low, high, is_log, floor, mean, std, stat, errmsg)
+    call native_create(network, widths, weights, low, high, is_log, floor, mean, std, stat, &
+      errmsg, squared)
     call expect(AEROACT_OK, stat, errmsg, name)
     call read_columns(name//'.expected.txt', expected)
   end subroutine open_network
@@ -215,6 +214,25 @@ contains
       trim(names(i))//': numbers differ')
     call check(all(nint(fn(:, ncol + 1:)) == -1), trim(names(i))//': wrote past the last column')
   end subroutine predicts
+
+  !> Neither all together nor one by one do the states raise anything in a network.
+  subroutine raises_nothing(name)
+    character(len=*), intent(in) :: name
+
+    call open_network(name)
+    call ieee_set_halting_mode(ieee_usual, .true.)
+    do n = 1, size(batches)
+      fn = -1
+      call native_predict(network, workspace, x(:, :batches(n)), fn(:, :batches(n)), stat)
+      call check(all(fn(:, :batches(n)) >= 0 .and. fn(:, :batches(n)) <= 1), name//': fractions')
+    end do
+    do n = 1, 8
+      call native_predict(network, workspace, x(:, n:n), alone(:, n:n), stat)
+    end do
+    call check(same_bits(fn(:, :8), alone(:, :8)), name//': one by one')
+    call no_flags()
+    call ieee_set_halting_mode(ieee_usual, .false.)
+  end subroutine raises_nothing
 
   !> Two threads with a workspace each share the network and give the bits of one thread.
   subroutine share_network()
@@ -281,7 +299,8 @@ contains
     integer, intent(in) :: these(:)
     character(len=*), intent(in) :: mentions
 
-    call native_create(network, these, weights, low, high, is_log, floor, mean, std, stat, errmsg)
+    call native_create(network, these, weights, low, high, is_log, floor, mean, std, stat, &
+      errmsg, squared)
     call expect(AEROACT_INVALID_ARGUMENT, stat, errmsg, mentions, mentions)
   end subroutine refuses
 

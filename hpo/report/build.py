@@ -125,7 +125,12 @@ class _Made(dict[str, pd.DataFrame]):
 
 
 def _add_times(made: _Made, found: Sequence[Run], options: Options, progress: ProgressBar) -> None:
-    usable = [t.widths for run in found for t in run.step2.values() if t.status == "COMPLETED"]
+    usable = [
+        (trial.widths, run.project.activation)
+        for run in found
+        for trial in run.step2.values()
+        if trial.status == "COMPLETED"
+    ]
     if not options.timing:
         why = "left out by --no-timing"
     elif not usable:

@@ -12,7 +12,6 @@ from aeroact import schema
 from aeroact.console import ProgressBar
 from aeroact.errors import AeroactError
 from aeroact.hpo import network
-from aeroact.hpo.folder import RunFolder
 from aeroact.hpo.holdout import Holdout
 from aeroact.hpo.journal import Trial
 from aeroact.hpo.report.hexagons import Hexagons
@@ -55,7 +54,8 @@ def picks(runs: Sequence[Run]) -> list[Pick]:
     """
     usable = [(run, t) for run in runs for t in run.step2.values() if t.status == "COMPLETED"]
     usable.sort(key=lambda each: (each[1].holdout["mse"], each[0].name, each[1].name))
-    distinct = list({trial.candidate: (run, trial) for run, trial in reversed(usable)}.values())
+    kinds = {(run.project.activation, t.candidate): (run, t) for run, t in reversed(usable)}
+    distinct = list(kinds.values())
     distinct.reverse()
     if not distinct:
         return []
@@ -153,7 +153,7 @@ def predict(chosen: Sequence[Pick], modes: Sequence[str], progress: ProgressBar)
         predictors: dict[str, Predict] = {}
         for pick in group:
             try:
-                predictors[pick.role] = _predictor(pick.run.folder, pick.trial)
+                predictors[pick.role] = _predictor(pick.run, pick.trial)
             except AeroactError as error:
                 problems.append(str(error))
         if not predictors:
@@ -194,9 +194,10 @@ def _by_holdout(chosen: Sequence[Pick]) -> list[list[Pick]]:
     return list(groups.values())
 
 
-def _predictor(folder: RunFolder, trial: Trial) -> Callable[[Rows], NDArray[np.float32]]:
-    session = session_of(network.load(folder.model(trial.name)).get_weights(), threads=0)
-    normalization = folder.normalization()
+def _predictor(run: Run, trial: Trial) -> Callable[[Rows], NDArray[np.float32]]:
+    weights = network.load(run.folder.model(trial.name)).get_weights()
+    session = session_of(weights, run.project.activation, threads=0)
+    normalization = run.folder.normalization()
 
     def predict(x: Rows) -> NDArray[np.float32]:
         z = normalization.apply(x).astype(np.float32)

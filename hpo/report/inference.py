@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aeroact.console import Progress
+from aeroact.hpo.choices import Activation
 from aeroact.hpo.network import initial_weights
 from aeroact.hpo.space import Architecture, n_params
 from aeroact.schema import N_INPUTS, N_OUTPUTS
@@ -27,8 +28,11 @@ ARG2000 = "ARG2000"
 
 _SEED = 1
 
+Network = tuple[Architecture, Activation]
+"""What the time of a network depends on: nodes and function of its hidden layers."""
 
-def measure(networks: Iterable[Architecture], progress: Progress | None = None) -> pd.DataFrame:
+
+def measure(networks: Iterable[Network], progress: Progress | None = None) -> pd.DataFrame:
     """Time networks in ONNX Runtime, and ARG2000's compiled kernel, in turn on one core.
 
     The protocol is that of Yu et al. (2024, Figure S4): 100,000 samples in batches of 1,024,
@@ -37,24 +41,26 @@ def measure(networks: Iterable[Architecture], progress: Progress | None = None) 
 
     Parameters
     ----------
-    networks : iterable of tuple of int
-        Nodes of the hidden layers of each.
+    networks : iterable of tuple
+        Nodes and activation of the hidden layers of each.
     progress : Progress, optional
         Is told the finished repetitions, `S4_REPETITIONS` in all.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each network, by its ``nodes``, and one for ARG2000: parameters, mean and
-        standard deviation of the milliseconds for all samples, and the median's microseconds a
-        sample.
+        A row for each network, by its ``nodes`` and ``activation``, and one for ARG2000:
+        parameters, mean and standard deviation of the milliseconds for all samples, and the
+        median's microseconds a sample.
     """
     states = sample_rows(0, ARG2000_STATES, _SEED)
     z = rows(np.random.default_rng(_SEED).normal(size=(S4_BATCH, N_INPUTS)), S4_SAMPLES)
     distinct = list(dict.fromkeys(networks))
-    work: dict[Architecture | str, Any] = {
-        widths: in_batches(session_of(initial_weights(widths, [_SEED])), z, S4_BATCH)
-        for widths in distinct
+    work: dict[Network | str, Any] = {
+        (widths, activation): in_batches(
+            session_of(initial_weights(widths, [_SEED]), activation), z, S4_BATCH
+        )
+        for widths, activation in distinct
     }
     work[ARG2000] = arg2000_kernel(states, S4_SAMPLES)
     for each in work.values():
@@ -69,19 +75,24 @@ def measure(networks: Iterable[Architecture], progress: Progress | None = None) 
         }
         for time in times.values()
     )
-    table.insert(0, "nodes", [*(", ".join(map(str, widths)) for widths in distinct), ARG2000])
-    params = pd.array([*(n_params(widths) for widths in distinct), None], dtype="Int64")
-    table.insert(1, "params", params)
+    table.insert(0, "nodes", [*(", ".join(map(str, widths)) for widths, _ in distinct), ARG2000])
+    table.insert(1, "activation", [*(activation for _, activation in distinct), None])
+    params = pd.array([*(n_params(widths) for widths, _ in distinct), None], dtype="Int64")
+    table.insert(2, "params", params)
     return table
 
 
-def session_of(weights: list[NDArray[np.float32]], threads: int = 1) -> Any:
+def session_of(
+    weights: list[NDArray[np.float32]], activation: Activation = "relu", threads: int = 1
+) -> Any:
     """Return an ONNX Runtime session of a network alone: ``state`` [N, 16] to ``fn`` [N, 4].
 
     Parameters
     ----------
     weights : list of ndarray of float32
         Kernels and biases in turn, as Keras orders them.
+    activation : str
+        Of the hidden layers.
     threads : int
         That it may use; 0: one for each core.
     """
@@ -99,6 +110,9 @@ def session_of(weights: list[NDArray[np.float32]], threads: int = 1) -> Any:
         nodes.append(helper.make_node("Gemm", [value, kernel, bias], [f"sum{layer}"]))
         nodes.append(helper.make_node("Sigmoid" if last else "Relu", [f"sum{layer}"], [out]))
         value = out
+        if activation == "relu2" and not last:
+            value = f"square{layer}"
+            nodes.append(helper.make_node("Mul", [out, out], [value]))
     graph = helper.make_graph(
         nodes,
         "activation",

@@ -92,7 +92,7 @@ def _question(run: Run) -> tuple[Any, ...]:
             *("samples", "seed", "holdout", "validation", "transform", "algorithm", "trials"),
             *("min_layers", "max_layers", "widths", "max_params", "learning_rates"),
             *("batch_sizes", "epochs", "patience", "batch_size", "learning_rate", "prune"),
-            *("droplet_weight", "monotony_weight"),
+            *("droplet_weight", "monotony_weight", "activation"),
         }
     )
     data = run.content.get("data", {}).get("sha256")
@@ -123,7 +123,11 @@ def curves(runs: Sequence[Run]) -> pd.DataFrame:
 
 def retrained(runs: Sequence[Run]) -> pd.DataFrame:
     """Return all networks of Step 2, the best of all runs first: Table S1 and more columns."""
-    rows = [row for run in runs for row in step2_rows(run.name, run.step1, run.step2)]
+    rows = [
+        row | {"activation": run.project.activation}
+        for run in runs
+        for row in step2_rows(run.name, run.step1, run.step2)
+    ]
     table = pd.DataFrame(rows, columns=None if rows else _RETRAINED)
     table["usable"] = table["status"] == "COMPLETED"
     table = table.sort_values(
@@ -135,7 +139,7 @@ def retrained(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 _RETRAINED = ["rank", "project", "val_rank_step1", "test_mse", "layers", "params", "nodes"]
-_RETRAINED += ["trial", "val_mse", "val_mse_step1", "status"]
+_RETRAINED += ["trial", "val_mse", "val_mse_step1", "status", "activation"]
 
 
 def table_s1(retrained: pd.DataFrame) -> pd.DataFrame:
@@ -155,8 +159,9 @@ def table_s1(retrained: pd.DataFrame) -> pd.DataFrame:
 
 def accuracy_and_cost(retrained: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Return the usable networks with their times, and which are on the Pareto front."""
+    same = ["nodes", "activation"]
     usable = retrained[retrained["status"] == "COMPLETED"]
-    table = usable.merge(times[["nodes", "us_per_sample"]], on="nodes")
+    table = usable.merge(times[[*same, "us_per_sample"]], on=same)
     table = table.sort_values(["us_per_sample", "test_mse"])
     table["pareto"] = table["test_mse"] <= table["test_mse"].cummin()
     return table

@@ -26,15 +26,16 @@ STATES = sample_rows(0, 4_000, seed=11).astype(np.float32)
 STATISTICS = normalization.fit([STATES[:1000]])
 
 
-def layers(seed: int = 0) -> Layers:
+def layers(seed: int = 0, activation: str = "relu") -> Layers:
     """Random weights, of such a size that fractions spread over [0, 1]."""
     random = np.random.default_rng(seed)
+    size = 0.75 if activation == "relu2" else 1.5  # squares of large sums would leave few digits
     shapes = [(16, 8), (8, 12), (12, 4)]
     return tuple(
         Layer(
-            random.normal(0, 1.5 / np.sqrt(a), (a, b)).astype(np.float32),
+            random.normal(0, size / np.sqrt(a), (a, b)).astype(np.float32),
             random.normal(0, 0.1, b).astype(np.float32),
-            "sigmoid" if b == 4 else "relu",
+            "sigmoid" if b == 4 else activation,
         )
         for a, b in shapes
     )

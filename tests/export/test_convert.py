@@ -5,6 +5,7 @@ import ctypes.util
 import json
 import platform
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -144,16 +145,60 @@ def test_onnx_runtime_fuses_gemm_and_activation(content, tmp_path):
 TRAPPED = {"x86_64": 1 | 4 | 8, "aarch64": 1 | 2 | 4}
 
 
+def flags_of(emulator, x):
+    """The flags that a debug build traps, as a prediction leaves them."""
+    libm = ctypes.CDLL(ctypes.util.find_library("m"))
+    trapped = TRAPPED.get(platform.machine(), 0)
+    libm.feclearexcept(trapped)
+    emulator.session.run(None, {"state": x})
+    return libm.fetestexcept(trapped)
+
+
 @pytest.mark.skipif(platform.machine() not in TRAPPED, reason="flags of x86_64 and aarch64 only")
 def test_no_state_raises_a_flag_that_a_debug_build_traps(guarded, states):
-    libm = ctypes.CDLL(ctypes.util.find_library("m"))
-    trapped = TRAPPED[platform.machine()]
     largest = np.finfo(np.float32).max
     extreme = np.stack([np.full(16, v, np.float32) for v in (0.0, -1.0, largest, -largest)])
     for x in (states[:1000], extreme):
-        libm.feclearexcept(trapped)
-        guarded.session.run(None, {"state": x})
-        assert libm.fetestexcept(trapped) == 0
+        assert flags_of(guarded, x) == 0
+
+
+@pytest.fixture(scope="module")
+def squared():
+    """Its sums are as small as those of a trained one, or squares would leave few digits."""
+    load_backend()
+    model = keras_network(activation="relu2")
+    model.set_weights([w / 2 for w in model.get_weights()])
+    return model
+
+
+def test_a_squared_relu_is_a_product_with_itself(squared, states):
+    layers, statistics = layers_of(squared), normalization.fit([states])
+    assert [layer.activation for layer in layers] == ["relu2"] * 3 + ["sigmoid"]
+    content = to_onnx(layers, statistics, {}, guard=True)
+    nodes = onnx.load_from_string(content).graph.node
+    body = [n for n in nodes if n.op_type in {"Gemm", "Relu", "Mul", "Sigmoid"}]
+    assert [n.op_type for n in body] == [*["Gemm", "Relu", "Mul"] * 3, "Gemm", "Sigmoid"]
+    for before, node in pairwise(body):
+        assert set(node.input[: 2 if node.op_type == "Mul" else 1]) & {*before.output, "centred"}
+    emulator = Emulator(content)
+    compared, at_corners = parity.states(states, statistics), parity.allowed_at_corners(layers)
+    found = parity.with_keras(emulator, squared, statistics, compared, at_corners)
+    assert found.largest <= 2e-6
+    assert np.ptp(emulator.predict(states)) > 0.1
+    require_fractions(emulator)
+    assert flags_of(emulator, states[:1000]) == 0
+
+
+def test_a_square_that_could_overflow_is_refused(states):
+    statistics = normalization.fit([states])
+    layers = [
+        Layer(np.full((16, 2), 1e17, "f4"), np.zeros(2, "f4"), "relu"),
+        Layer(np.full((2, 4), 1e-17, "f4"), np.zeros(4, "f4"), "sigmoid"),
+    ]
+    to_onnx(tuple(layers), statistics, {})
+    layers[0] = replace(layers[0], activation="relu2")
+    with pytest.raises(AeroactError, match="layer 1 could overflow for some state"):
+        to_onnx(tuple(layers), statistics, {})
 
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -267,7 +312,10 @@ def dense(*layers, inputs=16):
         ({"outputs": 3}, r"layer 2 has kernel \(8, 3\)"),
         ({"hidden": "tanh"}, "operator Tanh that is not expected"),
         ({"last": "linear"}, "last layer has no sigmoid"),
-        ({"hidden": "sigmoid"}, "layer 1 has activation sigmoid, not relu"),
+        ({"hidden": "sigmoid"}, "layer 1 has activation sigmoid, not relu or relu2"),
+        ({"hidden": "gate"}, "operator Mul that is not expected"),
+        ({"hidden": "cube"}, "operator Mul that is not expected"),
+        ({"hidden": "square", "second": "relu"}, "layer 2 has activation relu, not relu2"),
     ],
     ids=str,
 )
@@ -275,8 +323,16 @@ def test_another_kind_of_network_is_refused(shape, said):
     load_backend()
     import keras
 
+    relu, square = keras.ops.relu, keras.ops.square
+    functions = {
+        "square": lambda x: square(relu(x)),
+        "gate": lambda x: relu(x) * x,
+        "cube": lambda x: square(relu(x)) * relu(x),
+    }
+    hidden = shape.get("hidden", "relu")
     model = dense(
-        keras.layers.Dense(8, shape.get("hidden", "relu")),
+        keras.layers.Dense(8, functions.get(hidden, hidden)),
+        *([keras.layers.Dense(8, shape["second"])] if "second" in shape else []),
         keras.layers.Dense(shape.get("outputs", 4), shape.get("last", "sigmoid")),
         inputs=shape.get("inputs", 16),
     )

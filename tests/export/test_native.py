@@ -68,10 +68,17 @@ def a_program(tmp_path):
 @needs_gfortran
 def test_times_of_every_backend_batch_and_emulator(measure, plain):
     guarded = to_onnx(small_emulator.layers(1), small_emulator.STATISTICS, {}, guard=True)
+    layers = small_emulator.layers(2, "relu2")
+    squares = to_onnx(layers, small_emulator.STATISTICS, {})
     told = []
     before = os.sched_getaffinity(0)
     report = measure(
-        {"plain": plain, "a guard": guarded, "int8": rewrites.int8_dynamic(plain)},
+        {
+            "plain": plain,
+            "a guard": guarded,
+            "squares": squares,
+            "int8": rewrites.int8_dynamic(plain),
+        },
         X,
         BATCHES,
         progress=lambda done, note="": told.append((done, len(os.sched_getaffinity(0)))),
@@ -82,6 +89,7 @@ def test_times_of_every_backend_batch_and_emulator(measure, plain):
     assert {name: list(times) for name, times in report.timings.items()} == {
         "plain": ["native", "ort"],
         "a guard": ["native", "ort"],
+        "squares": ["native", "ort"],
         "int8": ["ort"],
     }
     every = [by_batch for times in report.timings.values() for by_batch in times.values()]

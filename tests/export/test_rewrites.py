@@ -26,10 +26,10 @@ FORMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def content():
+@pytest.fixture(scope="module", params=["relu", "relu2"])
+def content(request):
     statistics = normalization.fit([STATES])
-    layers = network((32, 8, 16), np.random.default_rng(1))
+    layers = network((32, 8, 16), np.random.default_rng(1), request.param)
     return to_onnx(layers, statistics, {"trial": "007"}, guard=True)
 
 

@@ -12,6 +12,7 @@ from aeroact.export.convert import to_onnx
 from aeroact.export.layers import Layer
 from aeroact.hpo import network
 from aeroact.states import sample_rows
+from tests.export import small_emulator
 
 WIDTHS = (24, 8, 16)
 
@@ -67,9 +68,27 @@ def test_it_describes_itself(file):
         assert ds.Conventions.startswith("CF-")
         assert ds.columns.split() == list(schema.COLUMNS)
         assert ds.units.split(", ") == list(schema.COLUMN_UNITS)
-        assert ds.formula
+        assert ds.formula.endswith("; fn = a")
+        assert ds.hidden_activation == "relu"
         assert all(variable.long_name for variable in ds.variables.values())
         assert ds["bias_4"].activation == "sigmoid"
+
+
+def test_squared_relus_are_written_and_read(tmp_path):
+    path, statistics = tmp_path / "weights.nc", small_emulator.STATISTICS
+    layers = small_emulator.layers(activation="relu2")
+    weights.write(path, layers, statistics)
+    with netCDF4.Dataset(path, "a") as ds:
+        assert ds.formula.endswith("; relu2(v) = max(v, 0)^2")
+        assert ds.hidden_activation == ds["bias_2"].activation == "relu2"
+    read = weights.read(path)
+    assert [layer.activation for layer in read[0]] == ["relu2", "relu2", "sigmoid"]
+    compared = parity.states(small_emulator.STATES, statistics)
+    parity.with_weights(Emulator(to_onnx(layers, statistics, {})), *read, compared)
+    with netCDF4.Dataset(path, "a") as ds:
+        ds["bias_1"].activation = "relu"
+    with pytest.raises(AeroactError, match="layer 2 has activation relu2, not relu"):
+        weights.read(path)
 
 
 def edit(change):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import aeroact
+from aeroact.emulator import Emulator
 from aeroact.export import weights
 from aeroact.export.convert import to_onnx
 from aeroact.states import sample_rows
+from tests.export import small_emulator
 
 BRIDGE = Path(__file__).parents[2] / "fortran_bridge"
 FIND_ORT = BRIDGE / "tests" / "find_onnxruntime.py"
@@ -75,6 +77,33 @@ def test_fortran_predicts_what_python_predicts(
     np.testing.assert_allclose(fn, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("part", "backend"),
+    [
+        ("emulator.onnx", "ort"),
+        ("emulator.onnx", "native"),
+        pytest.param("weights.nc", "native", marks=needs_netcdf),
+    ],
+)
+def test_fortran_squares_what_python_squares(predict_states, environment, tmp_path, part, backend):
+    layers = small_emulator.layers(3, "relu2")
+    content = to_onnx(layers, small_emulator.STATISTICS, {})
+    (tmp_path / "emulator.onnx").write_bytes(content)
+    weights.write(tmp_path / "weights.nc", layers, small_emulator.STATISTICS)
+    x = small_emulator.STATES[:257]
+    np.savetxt(tmp_path / "states.txt", x, fmt="%.9g", header="16 columns of the schema")
+    printed = subprocess.run(
+        [predict_states, tmp_path / part, tmp_path / "states.txt", backend],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout
+    expected = Emulator(content).predict(x)
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(np.loadtxt(printed.splitlines()), expected, rtol=0, atol=5e-6)
+
+
 @needs_netcdf
 @pytest.mark.parametrize(
     ("fault", "mentions"),
@@ -99,6 +128,20 @@ def test_broken_weights_are_one_sentence(bundle, predict_states, tmp_path, fault
     assert str(broken) in done.stderr
     assert mentions in done.stderr
     assert done.stdout == ""
+
+
+@needs_netcdf
+def test_weights_of_which_some_are_squared_are_one_sentence(predict_states, tmp_path):
+    mixed = tmp_path / "weights.nc"
+    weights.write(mixed, small_emulator.layers(), small_emulator.STATISTICS)
+    with netCDF4.Dataset(mixed, "a") as file:
+        file["bias_2"].activation = "relu2"
+    states = BRIDGE / "examples" / "01_predict_states" / "states.txt"
+    done = subprocess.run(
+        [predict_states, mixed, states, "native"], capture_output=True, text=True, env={}
+    )
+    assert done.returncode == 1
+    assert "relu2 in all hidden layers" in done.stderr
 
 
 @needs_netcdf

@@ -12,7 +12,7 @@ def test_what_is_timed_is_the_networks_prediction():
     weights = network.initial_weights((32, 8), [1])
     z = np.random.default_rng(0).normal(size=(50, 16)).astype(np.float32)
     expected = network.predict(network.build((32, 8), weights), z)
-    np.testing.assert_allclose(inference._forward(weights, z), expected, atol=1e-6)
+    np.testing.assert_allclose(inference._forward(weights, z, "relu"), expected, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("error")

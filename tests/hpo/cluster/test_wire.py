@@ -34,6 +34,7 @@ projects = st.builds(
     Project,
     seed=st.integers(0, 2**40),
     p_subset=st.floats(0, 1, exclude_min=True),
+    activation=st.sampled_from(["relu", "relu2"]),
     epochs=sizes,
     patience=sizes,
     batch_size=sizes,

@@ -39,8 +39,8 @@ def made(read) -> dict[str, pd.DataFrame]:
 def _times(retrained: pd.DataFrame) -> pd.DataFrame:
     usable = retrained[retrained["status"] == "COMPLETED"].drop_duplicates("nodes")
     rows = [
-        {"nodes": row.nodes, "params": row.params, "mean_ms": row.params / 500, "std_ms": 0.3,
-         "us_per_sample": row.params / 5e4}
+        {"nodes": row.nodes, "activation": row.activation, "params": row.params,
+         "mean_ms": row.params / 500, "std_ms": 0.3, "us_per_sample": row.params / 5e4}
         for row in usable.itertuples()
     ]  # fmt: skip
     rows.append({"nodes": "ARG2000", "mean_ms": 20.0, "std_ms": 0.2, "us_per_sample": 0.2})

@@ -145,10 +145,11 @@ def test_a_session_predicts_what_keras_predicts(finished_run, rows):
 
 def test_times_are_of_each_architecture_once():
     told = []
-    networks = [(8,), (16, 8), (8,)]
+    networks: list[inference.Network] = [((8,), "relu"), ((16, 8), "relu2"), ((8,), "relu")]
     times = inference.measure(networks, lambda done, note="": told.append(done))
     assert told == list(range(1, 11))
     assert list(times["nodes"]) == ["8", "16, 8", "ARG2000"]
+    assert list(times["activation"].iloc[:2]) == ["relu", "relu2"]
     assert list(times["params"].iloc[:2]) == [n_params((8,)), n_params((16, 8))]
     assert (times["mean_ms"] > 0).all()
     # 100,000 samples: milliseconds of all, microseconds of one.
