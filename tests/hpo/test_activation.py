@@ -105,7 +105,8 @@ def test_workers_of_both_steps_train_with_the_activation(tmp_path, monkeypatch):
     errors.add(fn, fn)
     monkeypatch.setattr(step1.inference, "measure", lambda weights, name: timed.append(name))
     monkeypatch.setattr(step2, "test", lambda model, folder: errors)
-    project = Project(p_subset=1, epochs=2, retrain_epochs=3, batch_size=100, activation="relu2")
+    few = {"p_subset": 1, "epochs": 2, "retrain_epochs": 3, "batch_size": 100}
+    project = Project(**few, activation="relu2", max_layers=3)
     chosen = Chosen("0", Candidate(WIDTHS))
     step1.attempt(step1.task_of(chosen, project, folder), lambda errors: False)
     assert timed == ["relu2"]
@@ -117,12 +118,12 @@ def test_workers_of_both_steps_train_with_the_activation(tmp_path, monkeypatch):
 
 def test_a_search_is_asked_for_it(dataset_file, tmp_path):
     """By the command that writes down the settings of both steps, and no more; or by a file."""
-    asked = ["--data", dataset_file, "--activation", "relu2"]
+    asked = ["--data", dataset_file, "--activation", "relu2", "--max-layers=4"]
     done = run_command("aeroact-hpo", "slurm", tmp_path / "run", *asked)
     assert done.returncode == 0, done.stderr
     assert RunFolder(tmp_path / "run").project().activation == "relu2"
     file = tmp_path / "project.toml"
-    file.write_text('[project]\nactivation = "relu2"\n')
+    file.write_text('[project]\nactivation = "relu2"\nmax_layers = 4\n')
     assert project_of(settings_of("paper", file, {})).activation == "relu2"
 
 
@@ -141,7 +142,8 @@ def test_an_activation_that_is_none_is_refused_in_one_line(command, tmp_path):
 
 
 def test_a_run_keeps_its_activation(finished_run):
-    said = fails("aeroact-hpo", "run", "--out", finished_run, "--activation", "relu2")
+    other = ["--activation", "relu2", "--max-layers=3"]
+    said = fails("aeroact-hpo", "run", "--out", finished_run, *other)
     assert "holds a run with activation = relu, not relu2; choose another --out" in said
     done = run_command("aeroact-hpo", "step2", finished_run, "--activation", "relu2")
     assert done.returncode == 2
@@ -176,7 +178,9 @@ def test_a_report_predicts_with_the_activation_of_its_run(squared_run):
 def test_a_report_tells_the_same_nodes_with_another_activation_apart(tmp_path):
     found = runs.read(
         [
-            made_up.run(tmp_path / name, trials=1, failed=0, activation=name, p_subset=p)
+            made_up.run(
+                tmp_path / name, trials=1, failed=0, activation=name, max_layers=4, p_subset=p
+            )
             for name, p in (("relu", 1.0), ("relu2", 0.5))
         ]
     )

@@ -58,6 +58,7 @@ def test_another_space_comes_from_a_file(tmp_path):
         ({"holdout": 1.0}, "holdout"),
         ({"learning_rate": "fast"}, "learning_rate"),
         ({"min_layers": 5, "max_layers": 3}, "min_layers 5 exceeds max_layers 3"),
+        ({"activation": "relu2"}, r"not learn in more than 4 .* max_layers is 20; .*--max-layers"),
         ({"layers": 3}, "layers"),
         ({"widths": []}, "widths"),
         ({"widths": [8, 0]}, "widths"),

@@ -35,6 +35,7 @@ projects = st.builds(
     seed=st.integers(0, 2**40),
     p_subset=st.floats(0, 1, exclude_min=True),
     activation=st.sampled_from(["relu", "relu2"]),
+    max_layers=st.integers(1, 4),
     epochs=sizes,
     patience=sizes,
     batch_size=sizes,
