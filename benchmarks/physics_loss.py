@@ -4,9 +4,10 @@
                                       [--json FILE]
 
 Two networks by the mean squared error alone and with either term beside it, from the same
-weights and with the same batches.  As in Step 2 the learning rate follows one cycle and the best
-epoch, by its mean squared error, is kept.  All is measured on rows that had no part in that; the
-numbers of several seeds are averaged.
+weights and with the same batches; inputs, activation and learning rate are those of the released
+emulators.  As in Step 2 the rate follows one cycle and the best epoch, by its mean squared error,
+is kept.  All is measured on rows that had no part in that; the numbers of several seeds are
+averaged.
 """
 
 import argparse
@@ -14,21 +15,20 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from trainings import train_all
 
 from aeroact import dataset
 from aeroact.console import print_table, progress
 from aeroact.errors import AeroactError
 from aeroact.generate import Job, generate
 from aeroact.hpo import cache, network, workers
-from aeroact.hpo.backend import load_single_threaded
+from aeroact.hpo.choices import Activation
 from aeroact.hpo.loss import Loss
 from aeroact.hpo.space import Architecture, n_params
 from aeroact.hpo.training import Recipe, TrainingData, train
@@ -45,7 +45,9 @@ LOSSES = (
     Loss(monotony_weight=10.0),
     Loss(droplet_weight=1.0, monotony_weight=1.0),
 )
-BATCH, LEARNING_RATE = 1024, 1e-2
+TRANSFORM = "koehler"
+ACTIVATION: Activation = "relu2"
+BATCH, LEARNING_RATE = 1024, 3e-3
 # Of the rows to learn from: for validation and for the test; and for parcels without a label.
 VALIDATION, TEST, SPARE = 0.05, 0.1, 0.02
 
@@ -116,7 +118,7 @@ def lay_out(data: Path, rows: int, folder: Path) -> int:
         )
         x, fn = dataset.take(ds, np.flatnonzero(parts.holdout))
         np.savez(folder / "test.npz", x=x, fn=fn)
-        cache.lay_out(ds, parts, "log", folder).save(folder / "normalization.json")
+        cache.lay_out(ds, parts, TRANSFORM, folder).save(folder / "normalization.json")
     return len(x)
 
 
@@ -124,13 +126,21 @@ def try_one(case: Case, report: workers.Report) -> Result:
     """Train and test in a worker."""
     normalization = Normalization.load(case.folder / "normalization.json")
     recipe = Recipe(
-        case.epochs, None, BATCH, LEARNING_RATE, "onecycle", keep_best=True, loss=case.loss
+        case.epochs,
+        None,
+        BATCH,
+        LEARNING_RATE,
+        "onecycle",
+        keep_best=True,
+        loss=case.loss,
+        activation=ACTIVATION,
     )
     data = TrainingData.load(case.folder)
     began = time.process_time()
     weights, _ = train(case.widths, data, recipe, [case.seed], lambda *e: report(e), normalization)
     seconds = time.process_time() - began
-    model, test = network.build(case.widths, weights), np.load(case.folder / "test.npz")
+    model = network.build(case.widths, weights, ACTIVATION)
+    test = np.load(case.folder / "test.npz")
     x, fn = test["x"], test["fn"]
     faster = x.copy()
     faster[:, column_slice(WBAR)] *= FASTER
@@ -160,26 +170,6 @@ def measure(
     )
 
 
-def try_all(todo: list[Case], n_workers: int) -> dict[Case, Result]:
-    """Train all networks, one on each core at a time."""
-    results: dict[Case, Result] = {}
-    epochs = count(1)
-    with progress("epochs", sum(case.epochs for case in todo)) as show:
-
-        def reported(case: Case, errors: Any) -> bool:
-            show(next(epochs))
-            return False
-
-        listener = workers.Listener(reported=reported)
-        for outcome in workers.run(
-            iter(todo), try_one, n_workers, load_single_threaded, listener=listener
-        ):
-            if outcome.result is None:
-                raise AeroactError(f"{outcome.task}: {outcome.message}")
-            results[outcome.task] = outcome.result
-    return {case: results[case] for case in todo}
-
-
 def mean(results: list[Result]) -> Result:
     """Average over seeds."""
     return Result(*np.mean([list(vars(result).values()) for result in results], axis=0).tolist())
@@ -203,13 +193,14 @@ def main() -> None:
             parcels = round((1 + VALIDATION + TEST + SPARE) * options.rows)
             generate(data, Job(n=parcels, seed=SEED), progress=progress)
         test_rows = lay_out(data, options.rows, folder)
-        trained = try_all(
+        trained = train_all(
             [
                 Case(widths, loss, seed, options.epochs, folder)
                 for widths in ARCHITECTURES
                 for loss in LOSSES
                 for seed in range(options.seeds)
             ],
+            try_one,
             options.workers,
         )
 
@@ -249,6 +240,8 @@ def main() -> None:
             "epochs": options.epochs,
             "batch_size": BATCH,
             "learning_rate": LEARNING_RATE,
+            "transform": TRANSFORM,
+            "activation": ACTIVATION,
             "trainings": [
                 {
                     "widths": case.widths,

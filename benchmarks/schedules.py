@@ -15,20 +15,18 @@ import os
 import sys
 import time
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from rich.table import Table
+from trainings import train_all
 
 from aeroact import dataset
 from aeroact.console import print_table, progress
 from aeroact.errors import AeroactError
 from aeroact.generate import Job, generate
 from aeroact.hpo import cache, network, workers
-from aeroact.hpo.backend import load_single_threaded
 from aeroact.hpo.choices import Activation, Schedule
 from aeroact.hpo.space import Architecture, n_params
 from aeroact.hpo.training import Recipe, TrainingData, train
@@ -147,26 +145,6 @@ def try_one(case: Case, report: workers.Report) -> Result:
     return Result(errors.mse, 1 + int(np.argmin(history.val_mse)), seconds, history.val_mse)
 
 
-def try_all(todo: list[Case], n_workers: int) -> dict[Case, Result]:
-    """Train all networks, one on each core at a time."""
-    results: dict[Case, Result] = {}
-    epochs = count(1)
-    with progress("epochs", sum(case.epochs for case in todo)) as show:
-
-        def reported(case: Case, errors: Any) -> bool:
-            show(next(epochs))
-            return False
-
-        listener = workers.Listener(reported=reported)
-        for outcome in workers.run(
-            iter(todo), try_one, n_workers, load_single_threaded, listener=listener
-        ):
-            if outcome.result is None:
-                raise AeroactError(f"{outcome.task.name}: {outcome.message}")
-            results[outcome.task] = outcome.result
-    return {case: results[case] for case in todo}
-
-
 def gain(case: Case, results: dict[Case, Result]) -> float:
     """How many times as large the MSE is at a constant rate, after the logarithm."""
     constant = replace(case, transform="log", schedule="constant", activation="relu")
@@ -210,7 +188,7 @@ def main() -> None:
             parcels = round((1 + SPARE) * options.rows) + 2 * VALIDATION_ROWS
             generate(data, Job(n=parcels, seed=SEED), progress=progress)
         test_rows = lay_out(data, options.rows, folder)
-        results = try_all(cases(options.epochs, folder), options.workers)
+        results = train_all(cases(options.epochs, folder), try_one, options.workers)
 
     table = Table(
         title=f"Test MSE on {test_rows:,} rows, {options.epochs} epochs of {options.rows:,} rows"
