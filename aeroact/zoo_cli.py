@@ -66,7 +66,7 @@ def list_(zoo: Zoo = None, json_file: Json = None, debug: Debug = False) -> None
     console.print_table(_listed(entries, opened.where))
 
 
-@app.command(epilog="Example: aeroact-zoo show mam4-feather")
+@app.command(epilog="Example: aeroact-zoo show mam4-light")
 def show(name: Name, zoo: Zoo = None, debug: Debug = False) -> None:
     """Show an emulator's model card: what it is for, its errors and limits, its cost."""
     from aeroact.emulator import CARD_TEXT_FILE, verify_sums
@@ -84,7 +84,7 @@ def show(name: Name, zoo: Zoo = None, debug: Debug = False) -> None:
     Console().print(Markdown(text))
 
 
-@app.command(epilog="Example: aeroact-zoo verify mam4-feather --states states.nc")
+@app.command(epilog="Example: aeroact-zoo verify mam4-light --states states.nc")
 def verify(
     name: Annotated[
         str | None,
@@ -145,7 +145,7 @@ def verify(
         raise AeroactError(f"failed: {'; '.join(failed)}")
 
 
-@app.command(epilog="Example: aeroact-zoo install mam4-feather --out emulators/mam4-feather")
+@app.command(epilog="Example: aeroact-zoo install mam4-light --out emulators/mam4-light")
 def install(
     name: Name,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The bundle's new folder.")],

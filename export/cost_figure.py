@@ -49,7 +49,7 @@ def accuracy_against_cost(records: Sequence[Record], title: str = "") -> "Figure
         raise AeroactError("a figure of accuracy against cost needs an emulator, and ARG2000")
     reference = references[0]
 
-    figure = Figure(figsize=(6.6, 4.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(6.6, 4.6), dpi=120, layout="constrained")
     ax = figure.subplots()
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel("time a sample on one core, a multiple of ARG2000's")

@@ -36,7 +36,7 @@ def predicted_against_simulated(
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(predicted) + 0.9, 4.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(3.6 * len(predicted) + 0.9, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots(1, len(predicted), sharex=True, sharey=True, squeeze=False)[0]
     truth = simulated[:, mode]
     norm = LogNorm(1, max(10, len(truth) / 20))

@@ -1,4 +1,4 @@
-"""What a search is asked to do: settings, their defaults, and the paper's preset."""
+"""What a search is asked to do: settings, their defaults, and presets."""
 
 import tomllib
 from pathlib import Path
@@ -186,10 +186,13 @@ PAPER: dict[str, Any] = {
 }
 """Where Yu et al. (2024) differ from the defaults of `Project`."""
 
+ZOO: dict[str, Any] = {"transform": "koehler", "activation": "relu2", "max_layers": 3}
+"""What made the released emulators more accurate than others of their size."""
+
 TABLES = ("project", "slurm")
 """Of a configuration file."""
 
-PRESETS: dict[str, dict[str, Any]] = {"laptop": {}, "paper": PAPER}
+PRESETS: dict[str, dict[str, Any]] = {"laptop": {}, "paper": PAPER, "zoo": ZOO}
 
 
 def read_settings(path: Path, table: str = "project") -> dict[str, Any]:

@@ -23,8 +23,11 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="The run's folder.")]
 Preset = Annotated[
-    Literal["laptop", "paper"],
-    typer.Option(help="Defaults for 300,000 samples, or all settings of Yu et al. (2024)."),
+    Literal["laptop", "paper", "zoo"],
+    typer.Option(
+        help="Defaults for 300,000 samples, all settings of Yu et al. (2024), or the networks of "
+        "the released emulators."
+    ),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="TOML file with the same names; the command line wins.")

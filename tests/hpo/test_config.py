@@ -1,10 +1,14 @@
-"""Settings: defaults, the paper's preset, files, the command line, and what is refused."""
+"""Settings: defaults, presets, files, the command line, and what is refused."""
+
+from pathlib import Path
 
 import pytest
 
 from aeroact.errors import AeroactError
 from aeroact.hpo.config import Project, project_of, settings_of
 from aeroact.hpo.space import Space
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_paper_preset_sets_everything_as_the_paper_had_it():
@@ -17,6 +21,14 @@ def test_paper_preset_sets_everything_as_the_paper_had_it():
     assert (paper.batch_size, paper.learning_rate) == (1024, 1e-3)
     assert (paper.holdout, paper.validation) == (0.8, 0.2)
     assert (paper.schedule, paper.retrain_learning_rate, paper.prune) == ("constant", None, "none")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "zoo").glob("*.toml")), ids=lambda file: file.stem)
+def test_the_zoo_preset_is_what_the_released_emulators_share(file):
+    released = project_of(settings_of("laptop", file, {}))
+    preset = project_of(settings_of("zoo", None, {}))
+    for setting in ("transform", "activation", "max_layers", "schedule"):
+        assert getattr(preset, setting) == getattr(released, setting)
 
 
 def test_command_line_wins_over_file_wins_over_preset(tmp_path):
