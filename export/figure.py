@@ -54,7 +54,7 @@ def predicted_against_simulated(
         ax.plot([0, 1], [0, 1], color="black", linewidth=0.8)
         mse = float(np.mean((prediction[:, mode] - truth) ** 2))
         r2 = 1 - mse / float(np.var(truth))
-        ax.text(0.04, 0.96, f"MSE {mse:.1e}\nR² {r2:.4f}", va="top", transform=ax.transAxes)
+        ax.text(0.04, 0.96, f"MSE {mse:.1e}\nR² {r2:.6f}", va="top", transform=ax.transAxes)
         ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.set_xlabel("simulated by the parcel model")
     axes[0].set_ylabel("predicted")
