@@ -159,7 +159,7 @@ def test_installed_it_puts_only_aeroact_into_site_packages(tmp_path):
         "aeroact/hpo/cli.py",
         "aeroact/export/templates/CARD.md.j2",
         "aeroact/emulators/index.json",
-        "aeroact/emulators/mam4-feather/emulator.onnx",
+        "aeroact/emulators/mam4-light/emulator.onnx",
         "aeroact/fortran_bridge/src/aeroact.f90",
         "aeroact/fortran_bridge/LICENSE",
     } <= set(names)
