@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import aeroact
+from aeroact.export.verify import failed, verify
 from aeroact.references import parcel
 from aeroact.states import sample_rows
 
@@ -69,6 +70,11 @@ def test_it_was_trained_on_two_million_parcels_and_tested_on_one(name):
     assert found["holdout"]["rows"] >= 1_000_000
     assert found["provenance"]["data"]["job"]["states"] == "sampled"
     assert found["provenance"]["data"]["job"]["seed"] != 77
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_passes_every_check_of_a_bundle(name):
+    assert failed(verify(EMULATORS / name)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

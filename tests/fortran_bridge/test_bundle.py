@@ -14,6 +14,7 @@ from aeroact.emulator import Emulator
 from aeroact.export import weights
 from aeroact.export.convert import to_onnx
 from aeroact.states import sample_rows
+from aeroact.zoo import PACKAGED, FolderZoo
 from tests.export import small_emulator
 
 BRIDGE = Path(__file__).parents[2] / "fortran_bridge"
@@ -47,6 +48,26 @@ def environment() -> dict[str, str]:
     return {"AEROACT_ORT_LIB": found.stdout.strip()}
 
 
+@pytest.fixture
+def predict(predict_states, environment, tmp_path):
+    """Fractions of states by a model's file, or its bundle's folder, in Fortran."""
+
+    def predict(model: Path, backend: str, x: np.ndarray) -> np.ndarray:
+        states = tmp_path / "states.txt"
+        # Nine digits are enough to give every float32 back.
+        np.savetxt(states, x, fmt="%.9g", header="16 columns in the order of the schema")
+        printed = subprocess.run(
+            [predict_states, model, states, backend],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={} if backend == "native" else environment,
+        ).stdout
+        return np.loadtxt(printed.splitlines())
+
+    return predict
+
+
 @pytest.mark.parametrize(
     ("part", "backend", "tolerance"),
     [
@@ -56,25 +77,19 @@ def environment() -> dict[str, str]:
         pytest.param("weights.nc", "native", 5e-6, marks=needs_netcdf),
     ],
 )
-def test_fortran_predicts_what_python_predicts(
-    bundle, predict_states, environment, tmp_path, part, backend, tolerance
-):
+def test_fortran_predicts_what_python_predicts(bundle, predict, part, backend, tolerance):
     x = sample_rows(0, 257, seed=11).astype(np.float32)
-    states = tmp_path / "states.txt"
-    # Nine digits are enough to give every float32 back.
-    np.savetxt(states, x, fmt="%.9g", header="16 columns in the order of the schema")
-    printed = subprocess.run(
-        [predict_states, bundle / part, states, backend],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={} if backend == "native" else environment,
-    ).stdout
-    fn = np.loadtxt(printed.splitlines())
     expected = aeroact.load(bundle).predict(x)
-    assert fn.shape == expected.shape
     assert np.ptp(expected) > 0.5  # something to get wrong
-    np.testing.assert_allclose(fn, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(predict(bundle / part, backend, x), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("backend", ["native", "ort"])
+@pytest.mark.parametrize("name", FolderZoo(PACKAGED).names())
+def test_fortran_predicts_what_released_emulators_predict(predict, name, backend):
+    x = sample_rows(0, 2000, seed=12).astype(np.float32)
+    expected = aeroact.load(name, zoo=PACKAGED).predict(x)
+    np.testing.assert_allclose(predict(PACKAGED / name, backend, x), expected, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize(
@@ -85,23 +100,15 @@ def test_fortran_predicts_what_python_predicts(
         pytest.param("weights.nc", "native", marks=needs_netcdf),
     ],
 )
-def test_fortran_squares_what_python_squares(predict_states, environment, tmp_path, part, backend):
+def test_fortran_squares_what_python_squares(predict, tmp_path, part, backend):
     layers = small_emulator.layers(3, "relu2")
     content = to_onnx(layers, small_emulator.STATISTICS, {})
     (tmp_path / "emulator.onnx").write_bytes(content)
     weights.write(tmp_path / "weights.nc", layers, small_emulator.STATISTICS)
     x = small_emulator.STATES[:257]
-    np.savetxt(tmp_path / "states.txt", x, fmt="%.9g", header="16 columns of the schema")
-    printed = subprocess.run(
-        [predict_states, tmp_path / part, tmp_path / "states.txt", backend],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    ).stdout
     expected = Emulator(content).predict(x)
     assert np.ptp(expected) > 0.5
-    np.testing.assert_allclose(np.loadtxt(printed.splitlines()), expected, rtol=0, atol=5e-6)
+    np.testing.assert_allclose(predict(tmp_path / part, backend, x), expected, rtol=0, atol=5e-6)
 
 
 @needs_netcdf
