@@ -38,7 +38,7 @@ study: $(READY)
 	cp $(STUDY)/report/tables/* docs/study/tables
 	cp $(STUDY)/report/provenance.json docs/study
 
-# The released emulators of docs/zoo.md, from nothing: hours; it can be interrupted. COLUMNS may
+# The released emulators of docs/zoo.md, from nothing: hours; it can be interrupted. E3SM_COLUMNS may
 # name a CSV file of E3SM columns, on which they are then compared.
 ZOO := runs/zoo
 EMULATORS := feather light knee best
@@ -53,13 +53,13 @@ zoo: $(READY)
 	  $(BIN)/aeroact-hpo run --config zoo/mam4-$(e).toml --data $(ZOO)/activation.nc \
 	    --out $(ZOO)/mam4-$(e) && \
 	  $(BIN)/aeroact-export $(ZOO)/mam4-$(e) --pick $(PICK_$(e)) --native --assess \
-	    $(if $(COLUMNS),--columns $(COLUMNS)) --out aeroact/emulators/mam4-$(e) &&) true
+	    $(if $(E3SM_COLUMNS),--columns $(E3SM_COLUMNS)) --out aeroact/emulators/mam4-$(e) &&) true
 	$(BIN)/aeroact-zoo index aeroact/emulators
 	$(BIN)/python zoo/page.py
 
-# COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
+# E3SM_COLUMNS may name a CSV file of E3SM columns, whose ranges are then drawn beside the samples.
 figures: $(READY)
-	$(BIN)/python docs/figures/states.py $(if $(COLUMNS),--columns $(COLUMNS))
+	$(BIN)/python docs/figures/states.py $(if $(E3SM_COLUMNS),--columns $(E3SM_COLUMNS))
 	$(BIN)/python docs/figures/trajectory.py
 	$(BIN)/python docs/figures/arg2000.py
 	$(BIN)/python benchmarks/accuracy.py --figure docs/figures/accuracy.png

@@ -81,7 +81,10 @@ def width() -> int:
     """Return the columns of the terminal, or those of a plain line where there is none."""
     from rich.console import Console
 
-    return Console().width if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "160"))
+    if sys.stdout.isatty():
+        return Console().width
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) else 160
 
 
 def print_table(table: "Table") -> None:

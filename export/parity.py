@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_DIFFERENCE = 5e-6
 """In activated fraction; float32 rounding alone makes about 1e-6."""
 
-_OF_SQUARES_AT_CORNERS = 1e-2
+_OF_SQUARES_BEYOND_DATA = 1e-2
 
 MIN_STATES = 100_000
 
@@ -99,13 +99,15 @@ def corners(normalization: Normalization) -> NDArray[np.float32]:
     return np.where(high == 1, normalization.high, normalization.low)
 
 
-def allowed_at_corners(layers: Layers) -> float:
-    """Return the largest difference in order at corners of the training bounds.
+def allowed_beyond_data(layers: Layers) -> float:
+    """Return the largest difference in order at states that are not of the data.
 
-    Sums are larger there than for any state of the data, and float32 leaves fewer digits of
-    their squares: 1e-5 in fn for trained 64-64-64, up to 1e-3 for 64-64-64-64.
+    Drawn evenly within the training bounds, or at their corners, states combine what no parcel
+    combines. Sums are larger there, and float32 leaves fewer digits of their squares: at the
+    worst of 100,000 drawn ones 1e-5 in fn for trained networks of three layers; at corners 1e-4,
+    and 1e-3 for 64-64-64-64. The error of such a network there is 1e-1 and more.
     """
-    return _OF_SQUARES_AT_CORNERS if hidden_activation(layers) == RELU2 else MAX_DIFFERENCE
+    return _OF_SQUARES_BEYOND_DATA if hidden_activation(layers) == RELU2 else MAX_DIFFERENCE
 
 
 def with_keras(
@@ -113,14 +115,14 @@ def with_keras(
     model: "keras.Model",
     normalization: Normalization,
     compared: States,
-    at_corners: float = MAX_DIFFERENCE,
+    beyond_data: float = MAX_DIFFERENCE,
 ) -> Parity:
     """Compare an emulator with the Keras network, fed the same float32 states.
 
     Raises
     ------
     AeroactError
-        If a difference exceeds `MAX_DIFFERENCE`, or `at_corners` there.
+        If a difference exceeds `MAX_DIFFERENCE`, or `beyond_data` where states are not of the data.
     """
 
     def reference(x: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -132,7 +134,7 @@ def with_keras(
         reference,
         compared,
         MAX_DIFFERENCE,
-        at_corners,
+        beyond_data,
     )
 
 
@@ -148,7 +150,8 @@ def with_weights(
     Raises
     ------
     AeroactError
-        If a difference exceeds the bound, or `allowed_at_corners` there if that is larger.
+        If a difference exceeds the bound; or, where states are not of the data,
+        `allowed_beyond_data` if that is larger.
     """
 
     def reference(x: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -160,7 +163,7 @@ def with_weights(
         reference,
         compared,
         bound,
-        max(bound, allowed_at_corners(layers)),
+        max(bound, allowed_beyond_data(layers)),
     )
 
 
@@ -170,7 +173,7 @@ def _compare(
     reference: _Predict,
     compared: States,
     bound: float,
-    bound_at_corners: float,
+    bound_beyond_data: float,
 ) -> Parity:
     at_states, at_corners = (
         np.concatenate(
@@ -181,14 +184,17 @@ def _compare(
         )
         for x in (compared.x, compared.corners)
     )
-    for difference, allowed, where in (
-        (at_states.max(), bound, "in fn"),
-        (at_corners.max(), bound_at_corners, "in fn at a corner of the training bounds"),
+    for differences, allowed, where in (
+        (at_states[: compared.holdout], bound, ""),
+        (at_states[compared.holdout :], bound_beyond_data, " at a state drawn within the bounds"),
+        (at_corners, bound_beyond_data, " at a corner of the training bounds"),
     ):
+        difference = differences.max(initial=0.0)
         # Not "difference > allowed": a NaN must not pass.
         if not difference <= allowed:
             raise AeroactError(
-                f"{what} by up to {difference:.2e} {where}, more than {allowed:g}; not exported"
+                f"{what} by up to {difference:.2e} in fn{where}, more than {allowed:g}; "
+                "not exported"
             )
     return Parity(
         float(at_states.max()),

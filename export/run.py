@@ -245,8 +245,8 @@ def _convert(
         raise AeroactError(f"{folder.model(trial.name)}: {error}") from error
     emulator = Emulator(onnx)
     require_fractions(emulator)
-    at_corners = parity.allowed_at_corners(layers)
-    return onnx, parity.with_keras(emulator, model, normalization, compared, at_corners)
+    allowed = parity.allowed_beyond_data(layers)
+    return onnx, parity.with_keras(emulator, model, normalization, compared, allowed)
 
 
 def _metadata(folder: RunFolder, trial: Trial, holdout: dict[str, Any]) -> dict[str, Any]:
@@ -370,7 +370,7 @@ def export(
         batch=choice.batch,
         parity=chosen.parity,
         weights_difference=largest,
-        bound=max(bound, parity.allowed_at_corners(layers)) if np.isfinite(bound) else 2 * largest,
+        bound=max(bound, parity.allowed_beyond_data(layers)) if np.isfinite(bound) else 2 * largest,
         provenance=_provenance(folder, chosen.trial, holdout),
         guard=form.guard,
         optimized=optimize.records(variants) if variants else None,

@@ -33,7 +33,7 @@ _FORMULA = (
 
 
 def write(path: Path, layers: Layers, normalization: Normalization) -> None:
-    """Write the network to a NetCDF file, a classic one: half the size, and no HDF5 to read it.
+    """Write the network to a NetCDF file: NetCDF-4, for of a torn classic one the rest reads as 0.
 
     The file's attribute `formula` says how fractions are computed from it.
 
@@ -55,7 +55,7 @@ def write(path: Path, layers: Layers, normalization: Normalization) -> None:
         "low": normalization.low,
         "high": normalization.high,
     }
-    with writing_netcdf(path), netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as file:
+    with writing_netcdf(path), netCDF4.Dataset(path, "w") as file:
         file.Conventions = "CF-1.11"
         file.title = "Weights of an aerosol activation emulator"
         hidden = network.hidden_activation(layers)

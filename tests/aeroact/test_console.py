@@ -256,6 +256,16 @@ def test_a_piped_table_is_plain_columns(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "width"), [("100", 100), ("", 160), ("0", 160), ("states.csv", 160), ("-5", 160)]
+)
+def test_a_width_that_is_none_is_not_taken(
+    said: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", said)
+    assert console.width() == width
+
+
 def test_a_table_on_a_terminal_has_a_frame() -> None:
     shown = on_a_terminal(
         "from aeroact import console\n"

@@ -181,8 +181,8 @@ def test_a_squared_relu_is_a_product_with_itself(squared, states):
     for before, node in pairwise(body):
         assert set(node.input[: 2 if node.op_type == "Mul" else 1]) & {*before.output, "centred"}
     emulator = Emulator(content)
-    compared, at_corners = parity.states(states, statistics), parity.allowed_at_corners(layers)
-    found = parity.with_keras(emulator, squared, statistics, compared, at_corners)
+    compared, allowed = parity.states(states, statistics), parity.allowed_beyond_data(layers)
+    found = parity.with_keras(emulator, squared, statistics, compared, allowed)
     assert found.largest <= 2e-6
     assert np.ptp(emulator.predict(states)) > 0.1
     require_fractions(emulator)
