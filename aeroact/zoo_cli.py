@@ -218,7 +218,7 @@ def _listed(entries: "list[Entry]", where: str) -> "Table":
     heads = ("name", "nodes", "parameters", "MSE of fn", "times ARG2000", "timed in", "size")
     some = "1 emulator" if len(entries) == 1 else f"{len(entries)} emulators"
     table = _table(f"{some} of {where}", *heads, text=2)
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.params):
         table.add_row(
             escape(entry.name),
             "-".join(map(str, entry.nodes)),

@@ -161,14 +161,16 @@ def draw(found: list[Card]) -> None:
     import style
 
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    for card in found:
+    for i, card in enumerate(found):
         cost, mse = card["cost"]["fortran"]["fastest"], card["holdout"]["mse"]
         axes.plot(cost["multiple_of_arg2000"], mse, "o", color=style.MODE_COLOURS[0], ms=7)
         axes.annotate(
             card["name"],
             (cost["multiple_of_arg2000"], mse),
-            (8, 2),
+            (0, -16 if i % 2 else 8),  # in turn below and above, so that neighbours do not meet
             textcoords="offset points",
+            ha="center",
+            bbox={"fc": "white", "ec": "none", "pad": 0.5},
         )
     axes.plot(1.0, found[0]["arg2000"]["mse"], "s", color=style.MODE_COLOURS[1], ms=7)
     axes.annotate("ARG2000", (1.0, found[0]["arg2000"]["mse"]), (8, -3), textcoords="offset points")
@@ -179,6 +181,7 @@ def draw(found: list[Card]) -> None:
         ylabel="mean squared error of fn",
         yscale="log",
         xlim=(0, 1.35 * max(right, 1.0)),
+        ylim=(min(card["holdout"]["mse"] for card in found) / 3, 3e-2),
     )
     style.save(figure, FIGURE)
 
