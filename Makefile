@@ -38,8 +38,8 @@ study: $(READY)
 	cp $(STUDY)/report/tables/* docs/study/tables
 	cp $(STUDY)/report/provenance.json docs/study
 
-# The released emulators of docs/zoo.md, from nothing: hours; it can be interrupted. E3SM_COLUMNS may
-# name a CSV file of E3SM columns, on which they are then compared.
+# The released emulators of docs/zoo.md, from nothing in an hour or two; it can be interrupted.
+# E3SM_COLUMNS may name a CSV file of E3SM columns, on which they are then compared.
 ZOO := runs/zoo
 EMULATORS := feather light knee best
 # The lightest that reaches the error of docs/zoo.md, or the best.
