@@ -12,7 +12,7 @@ OLDEST := $(VENV)/onnxruntime-1.20.0
 .PHONY: run test test-slow study zoo figures api-docs lint format clean
 
 run: $(READY)
-	$(BIN)/aeroact-hpo run --out runs/default
+	$(BIN)/aeroact-hpo run --preset zoo --out runs/default
 	$(BIN)/aeroact-export runs/default --pick lightest
 
 test: $(READY) $(OLDEST)

@@ -186,7 +186,13 @@ PAPER: dict[str, Any] = {
 }
 """Where Yu et al. (2024) differ from the defaults of `Project`."""
 
-ZOO: dict[str, Any] = {"transform": "koehler", "activation": "relu2", "max_layers": 3}
+ZOO: dict[str, Any] = {
+    "transform": "koehler",
+    "activation": "relu2",
+    "min_layers": 2,
+    "max_layers": 3,
+    "widths": (16, 32, 48, 64, 96, 128),
+}
 """What made the released emulators more accurate than others of their size."""
 
 TABLES = ("project", "slurm")

@@ -27,6 +27,7 @@ def test_paper_preset_sets_everything_as_the_paper_had_it():
 def test_the_zoo_preset_is_what_the_released_emulators_share(file):
     released = project_of(settings_of("laptop", file, {}))
     preset = project_of(settings_of("zoo", None, {}))
+    assert released.min_layers >= preset.min_layers
     for setting in ("transform", "activation", "max_layers", "schedule"):
         assert getattr(preset, setting) == getattr(released, setting)
 
