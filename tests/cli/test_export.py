@@ -97,6 +97,7 @@ def test_times_of_bundles_files_and_runs(bundle, finished_run, tmp_path):
 
 
 @needs_gfortran
+@pytest.mark.slow
 def test_times_in_fortran_of_a_bundle(bundle, tmp_path):
     times = tmp_path / "times.json"
     options = ("--batch=1", "--batch=64", "--no-figure-s4", "--native", f"--json={times}")
@@ -207,6 +208,7 @@ def test_a_guard_and_other_forms_are_told_and_kept(optimized, finished_run, data
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_no_bundle_is_left_of_an_export_whose_rule_nothing_satisfies(finished_run, tmp_path):
     out = tmp_path / "emulators" / "mine"
     said = fails("aeroact-export", finished_run, "--max-mse=1e-12", "--out", out)

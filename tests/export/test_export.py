@@ -144,6 +144,7 @@ def test_arg2000_stands_beside_it_with_its_own_error(bundle, finished_run):
     assert zoo.load(bundle).card["arg2000"]["mse"] == pytest.approx(errors.mse, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_table_shows_picks_errors_costs_and_files(finished_run, run_command, tmp_path):
     ranking = tmp_path / "ranking.json"
     out = tmp_path / "emulator"
@@ -162,6 +163,7 @@ def test_the_table_shows_picks_errors_costs_and_files(finished_run, run_command,
     assert zoo.load(out).card["pick"]["rule"] == "best"
 
 
+@pytest.mark.slow
 def test_an_export_only_reads_the_run(run_copy, run_command, tmp_path):
     def contents():
         files = [path for path in run_copy.rglob("*") if path.is_file()]
@@ -263,6 +265,7 @@ def test_a_network_that_cannot_be_exported_is_named_and_the_others_go_on(
     assert "not finite" in said
 
 
+@pytest.mark.slow
 def test_a_quantized_form_keeps_its_own_bound(finished_run, tmp_path, monkeypatch):
     """It is no form that wins here; with a large --max-growth on another processor it may."""
 
@@ -281,6 +284,7 @@ def test_a_quantized_form_keeps_its_own_bound(finished_run, tmp_path, monkeypatc
     assert verify.failed(verify.verify(out)) == []
 
 
+@pytest.mark.slow
 def test_without_a_run_it_takes_the_newest(run_copy, run_command, tmp_path):
     nothing = run_command("aeroact-export", cwd=tmp_path)
     assert (nothing.returncode, nothing.stdout) == (1, "")

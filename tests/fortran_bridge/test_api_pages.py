@@ -80,6 +80,7 @@ def test_everything_public_is_explained(modules):
     assert sorted(silent) == []
 
 
+@pytest.mark.slow
 def test_the_pages_are_made_without_a_warning(tmp_path):
     done = run_command("ford", BRIDGE / "ford.md", "--output_dir", tmp_path / "api")
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ needs_compiler = pytest.mark.skipif(
 @needs_compiler
 @pytest.mark.parametrize(
     "flags",
-    [pytest.param(f, marks=pytest.mark.slow if f == "e3sm-debug" else ()) for f in FLAGS],
+    [pytest.param(f, marks=() if f == "strict" else pytest.mark.slow) for f in FLAGS],
 )
 def test_ctest(build_with, flags):
     folder = build_with(flags)

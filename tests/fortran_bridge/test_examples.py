@@ -15,7 +15,10 @@ needs_mpi = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize(
+    "flags",
+    [pytest.param(f, marks=pytest.mark.slow if f == "e3sm-debug" else ()) for f in FLAGS],
+)
 @pytest.mark.parametrize(
     "example",
     [

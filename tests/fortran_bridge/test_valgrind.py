@@ -69,6 +69,7 @@ def test_broken_models_are_refused_cleanly(tests):
     allocations(tests / "test_leaks", "refused", tests / "data", leaks="all")
 
 
+@pytest.mark.slow
 def test_onnxruntime_loses_nothing(tests, environment):
     allocations(tests / "test_leaks", "ort", tests / "data", leaks=LOST, env=environment)
 

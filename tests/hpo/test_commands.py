@@ -30,6 +30,7 @@ def done(*command: str | Path) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_steps_one_by_one_give_the_tables_of_a_run(
     finished_run, dataset_file, small_search, tmp_path
 ):
@@ -45,6 +46,7 @@ def test_the_steps_one_by_one_give_the_tables_of_a_run(
         assert table(run / name) == table(finished_run / name)
 
 
+@pytest.mark.slow
 def test_another_shortlist_keeps_what_was_retrained_before(run_copy):
     before = table(run_copy / "step2.csv")
     smallest = min(table(run_copy / "step1.csv"), key=lambda row: int(row["params"]))
@@ -109,7 +111,8 @@ def test_status_without_a_run_says_so(tmp_path):
     assert "no run is here" in fails("aeroact-hpo", "status", tmp_path)
 
 
-@pytest.mark.parametrize("rule", ["median", pytest.param("asha", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["median", "asha"])
 def test_pruning_gives_the_same_table_for_any_number_of_workers(rule, dataset_file, tmp_path):
     options = [*SMALL, "--trials=24", "--epochs=20", "--learning-rate=0.003", f"--prune={rule}"]
     for workers in (1, 3):
@@ -149,12 +152,14 @@ def test_hyperband_that_was_killed_goes_on_as_if_it_had_not_been(dataset_file, t
     assert {row["epochs"] for row in before} >= {"1", "3", "9"}
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_are_written_for_every_trial(dataset_file, tmp_path):
     options = [*SMALL, "--trials=2", "--epochs=2", "--tensorboard", "--workers=1"]
     done("step1", "--data", dataset_file, "--out", tmp_path, *options)
     assert len(list((tmp_path / "tensorboard" / "step1").glob("*/events*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_small_space_ends_step1_with_a_word(dataset_file, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text("widths = [8, 16]\nmax_layers = 1\n")

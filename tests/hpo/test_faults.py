@@ -30,6 +30,7 @@ def step1(data: Path, out: Path, *options: str) -> subprocess.CompletedProcess[s
 QUICK = ["--max-layers=2", "--p-subset=0.5", "--epochs=5", "--batch-size=128", "--workers=2"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_recorded_and_the_search_goes_on(dataset_file, space, tmp_path):
     space.write_text("widths = [8, 16]\nlearning_rates = [1e-3, 1e38]\n")
     done = step1(dataset_file, tmp_path / "run", f"--config={space}", "--trials=8", *QUICK)

@@ -93,6 +93,7 @@ def test_another_search_in_the_same_folder_is_refused(finished_run, run_command)
     assert "holds a run with trials = 5, not 6" in again.stderr
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_number_of_workers(
     finished_run, dataset_file, small_search, run_command, tmp_path
 ):

@@ -91,6 +91,7 @@ def test_the_mse_of_the_page_is_that_of_step2_csv(whole, finished_run):
     assert list(ours["test_mse"]) == pytest.approx(list(theirs["test_mse"]), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_again_gives_the_same_tables_and_figures(four, tmp_path):
     for name in ("a", "b"):
         report(*four[::3], "--out", tmp_path / name, *QUICK)
@@ -129,6 +130,7 @@ def test_a_run_in_progress_says_what_is_missing(state, said, tmp_path):
     assert said.split(":")[0] in page
 
 
+@pytest.mark.slow
 def test_a_single_trial_is_enough(tmp_path):
     run = made_up.run(tmp_path / "run", trials=1, failed=0)
     missing = report(run, "--no-holdout")
@@ -139,6 +141,7 @@ def test_a_single_trial_is_enough(tmp_path):
     assert len(missing) == 3  # two figures of the holdout, and one that takes two runs
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_are_gone_has_all_but_the_holdout(finished_run, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     project = run / "project.toml"
@@ -148,12 +151,14 @@ def test_a_run_whose_data_are_gone_has_all_but_the_holdout(finished_run, tmp_pat
     assert drawn(run / "report") == OF_TRIALS - {"subset_ranks"}
 
 
+@pytest.mark.slow
 def test_it_only_reads_the_runs(four, tmp_path):
     before = {path: path.read_bytes() for path in four[0].rglob("*") if path.is_file()}
     report(four[0], "--out", tmp_path / "report", *QUICK)
     assert {path: path.read_bytes() for path in four[0].rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_an_older_report_is_replaced_whole(four, tmp_path):
     out = tmp_path / "report"
     report(four[0], "--out", out, *QUICK)
@@ -205,6 +210,7 @@ def test_wrong_use_is_status_2(wrong, four):
     assert run_command("aeroact-hpo", "report", *runs, *wrong).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_report_that_is_killed_leaves_the_old_one(four, tmp_path):
     out = tmp_path / "report"
     report(four[0], "--out", out, *QUICK)
@@ -238,6 +244,7 @@ def test_a_full_disk_leaves_the_old_report(four, small_disk):
     assert [path.name for path in small_disk.iterdir()] == ["report"]
 
 
+@pytest.mark.slow
 def test_the_size_is_that_of_a_slide(four, tmp_path):
     report(four[0], "--out", tmp_path / "slide", "--size=slide", *QUICK)
     report(four[0], "--out", tmp_path / "print", *QUICK)
