@@ -174,6 +174,7 @@ def test_an_export_only_reads_the_run(run_copy, run_command, tmp_path):
     assert contents() == before
 
 
+@pytest.mark.slow
 def test_a_bundle_is_replaced_whole(bundle, finished_run, run_command, tmp_path):
     out = shutil.copytree(bundle, tmp_path / "emulator")
     (out / "stale.txt").touch()

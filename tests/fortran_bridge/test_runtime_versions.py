@@ -47,6 +47,7 @@ def property_of(test: dict[str, Any], name: str) -> list[str]:
     or [pytest.param(None, marks=pytest.mark.skip(reason="no onnxruntime-VERSION beside ours"))],
     ids=lambda library: library.parents[2].name if library else "none",
 )
+@pytest.mark.slow
 def test_ctest_with_another_version(cases, library):
     def failure_of(test: dict[str, Any]) -> str:
         stated = dict(entry.split("=", 1) for entry in property_of(test, "ENVIRONMENT"))

@@ -77,6 +77,7 @@ def test_step2_needs_a_step1(tmp_path, run_copy):
     assert "Step 1 has 0 of 5 trials; finish it with aeroact-hpo step1" in said
 
 
+@pytest.mark.slow
 def test_a_schedule_changes_the_course_of_step2(run_copy, finished_run):
     (run_copy / "step2.csv").unlink()
     journal = run_copy / "trials.jsonl"

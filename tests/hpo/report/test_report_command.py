@@ -232,6 +232,7 @@ def test_a_report_that_is_killed_leaves_the_old_one(four, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_report(four, small_disk):
     resize(small_disk, "20m")
     out = small_disk / "report"
