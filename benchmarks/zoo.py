@@ -1,6 +1,6 @@
 """What the released emulators cost, and ARG2000 beside them, in one run of compiled Fortran.
 
-    python benchmarks/zoo.py [--zoo ZOO] [--batch N] [--flags FLAGS] [--json FILE]
+    python benchmarks/zoo.py [--zoo ZOO] [--batch N] [--flags=FLAGS] [--json FILE]
 
 From schema units to fractions on one core: clipping, logarithms and z-score included, by the
 Fortran library's own kernel and by ONNX Runtime called from Fortran.  Everything is compiled with
