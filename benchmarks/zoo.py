@@ -15,8 +15,9 @@ from rich.table import Table
 
 from aeroact import zoo
 from aeroact.console import print_table, progress
-from aeroact.emulator import ONNX_FILE, read_card
+from aeroact.emulator import read_card
 from aeroact.export import native
+from aeroact.export.sources import onnx_of
 from aeroact.states import sample_rows
 
 SEED = 1
@@ -32,12 +33,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the times")
     options = parser.parse_args()
 
-    bundles = {name: zoo.find(name, options.zoo) for name in zoo.open_zoo(options.zoo).names()}
-    cards = {name: read_card(bundle) for name, bundle in bundles.items()}
+    bundles = [zoo.find(name, options.zoo) for name in zoo.open_zoo(options.zoo).names()]
+    cards = {bundle.name: read_card(bundle) for bundle in bundles}
     names = sorted(cards, key=lambda name: cards[name]["network"]["params"])
     with progress("rounds", native.UNITS) as show:
         report = native.measure(
-            {name: (bundles[name] / ONNX_FILE).read_bytes() for name in names},
+            onnx_of(bundles),
             sample_rows(0, STATES, SEED),
             [options.batch],
             flags=options.flags,
